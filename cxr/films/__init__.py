@@ -1,0 +1,1 @@
+"""Bytes become a film that a model may read."""

@@ -1,0 +1,1 @@
+"""A film is read by an exported model. Knows no torch."""

@@ -1,0 +1,172 @@
+"""What was read in one film: findings, maps and where both come from."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr.errors import NotFound
+from cxr.films.film import Film, Metadata
+from cxr.films.prepare import Box
+from cxr.modelfile import OperatingPoint
+
+DISCLAIMER = "For research and education. Not a medical device: no decision about a patient may rest on it."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One label's answer."""
+
+    label: str
+    probability: float  # calibrated, in [0, 1]
+    operating_point: OperatingPoint
+
+    @property
+    def above(self) -> bool:
+        return self.probability >= self.operating_point.threshold
+
+    @property
+    def title(self) -> str:
+        """The label as people write it: `Pleural_Thickening` -> `Pleural thickening`."""
+        return self.label.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True)
+class FilmCheck:
+    """May this film be read? Reasons are sentences; a refused film has at least one."""
+
+    accepted: bool = True
+    reasons: tuple[str, ...] = ()
+    distance: float = 0.0  # from the films the model was trained on; 1.0 is the 99th percentile of validation films
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which file answered."""
+
+    name: str
+    task: str
+    title: str
+    audience: str
+    architecture: str
+    sha256: str
+    operating_points: str  # name of the set by which findings count as above
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was read in one film.
+
+    `maps` is (K, h, w) uint8, one map for each finding in the order of `findings`: 0 no evidence, 255 the label's
+    `map_scale` and beyond. The scale is fixed for each label, so maps of different films can be compared.
+    """
+
+    findings: tuple[Finding, ...]
+    maps: NDArray[np.uint8]
+    box: Box  # where the film lies in the square that the maps cover
+    model: ModelIdentity
+    check: FilmCheck
+    film: Metadata
+    versions: dict[str, str] = field(default_factory=dict)
+    milliseconds: dict[str, float] = field(default_factory=dict)
+
+    def finding(self, label: str) -> Finding:
+        """The finding of `label`. Raises NotFound when the model does not know the label."""
+        return self.findings[self._position(label)]
+
+    def map_of(self, label: str) -> NDArray[np.uint8]:
+        """The (h, w) uint8 map of `label`. Raises NotFound when the model does not know the label."""
+        return self.maps[self._position(label)]
+
+    def ranked(self) -> list[Finding]:
+        """Findings, the furthest above its own operating point first (log odds, so rare findings compare fairly)."""
+        return sorted(self.findings, key=lambda f: _logit(f.operating_point.threshold) - _logit(f.probability))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the maps, ready for JSON."""
+        parts = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("maps", "findings")}
+        plain = {name: dataclasses.asdict(p) if dataclasses.is_dataclass(p) else p for name, p in parts.items()}  # type: ignore[arg-type]
+        return {"findings": [{**dataclasses.asdict(f), "above": f.above} for f in self.findings], **plain}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def restore(cls, text: str, maps: bytes) -> "Report":
+        """The report that `to_json()` and `maps_png()` stored."""
+        raw = json.loads(text)
+        findings = tuple(
+            Finding(f["label"], f["probability"], OperatingPoint(**f["operating_point"])) for f in raw["findings"]
+        )
+        tall = cv2.imdecode(np.frombuffer(maps, np.uint8), cv2.IMREAD_GRAYSCALE)
+        if tall is None:
+            raise ValueError("the stored maps are not a PNG")
+        return cls(
+            findings,
+            tall.reshape(len(findings), -1, tall.shape[1]).astype(np.uint8, copy=False),
+            Box(**raw["box"]),
+            ModelIdentity(**raw["model"]),
+            FilmCheck(**{**raw["check"], "reasons": tuple(raw["check"]["reasons"])}),
+            _metadata(raw["film"]),
+            raw["versions"],
+            raw["milliseconds"],
+        )
+
+    def maps_png(self) -> bytes:
+        """All maps stacked into one grey PNG (K * h rows, w columns): lossless and small."""
+        count, height, width = self.maps.shape
+        return _png(self.maps.reshape(count * height, width))
+
+    def heatmap_png(self, label: str, side: int = 448) -> bytes:
+        """RGBA PNG of the label's map in colour, cut to the film's own shape; its longer side is `side` pixels.
+
+        Colour alone, never the film. Opacity rises with the map, so a film without evidence stays clear.
+        """
+        return _png(_colour(self._map_on_film(label, side)))
+
+    def overlay_png(self, label: str, film: Film) -> bytes:
+        """RGB PNG of the film at its full size with the label's heat map laid over it."""
+        height, width = film.pixels.shape
+        colours = _colour(self._map_on_film(label, max(height, width)))
+        colours = cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        opacity = colours[..., 3:] / 255 * 0.6
+        blended = film.pixels[..., None] * 255 * (1 - opacity) + colours[..., :3] * opacity
+        return _png(blended.round().astype(np.uint8))
+
+    def _position(self, label: str) -> int:
+        labels = [f.label for f in self.findings]
+        if label not in labels:
+            raise NotFound(f"The model {self.model.name} has no finding {label!r}; it knows {', '.join(labels)}.")
+        return labels.index(label)
+
+    def _map_on_film(self, label: str, side: int) -> NDArray[np.uint8]:
+        """(H, W) uint8: the label's map enlarged smoothly and cut to where the film lies in the square."""
+        square_side = round(side / max(self.box.right - self.box.left, self.box.bottom - self.box.top))
+        square = cv2.resize(self.map_of(label), (square_side, square_side), interpolation=cv2.INTER_CUBIC)
+        rows = slice(round(self.box.top * square_side), max(1, round(self.box.bottom * square_side)))
+        columns = slice(round(self.box.left * square_side), max(1, round(self.box.right * square_side)))
+        return square[rows, columns]
+
+
+def _logit(probability: float) -> float:
+    clipped = min(max(probability, 1e-7), 1 - 1e-7)
+    return float(np.log(clipped / (1 - clipped)))
+
+
+def _metadata(raw: dict[str, Any]) -> Metadata:
+    spacing = raw["pixel_spacing_mm"]
+    return Metadata(**{**raw, "notes": tuple(raw["notes"]), "pixel_spacing_mm": tuple(spacing) if spacing else None})
+
+
+def _colour(heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W) uint8 -> (H, W, 4) uint8 BGRA: inferno, which is ordered in lightness and safe for colour-blind eyes."""
+    return np.dstack([cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO), heat])
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA pixels."""
+    return bytes(cv2.imencode(".png", pixels)[1])

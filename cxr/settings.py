@@ -1,0 +1,82 @@
+"""Settings of the desk, each read from an environment variable `CXR_<NAME>`.
+
+docs/settings.md lists them all; a test holds it complete.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
+
+from cxr.errors import SettingError
+
+MIB = 2**20
+
+
+def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, with their defaults. `Settings.from_environment()` applies the `CXR_*` variables."""
+
+    instance_path: str = _setting("instance", "folder of the database and of the stored films")
+    database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the instance folder")
+    secret_key: str = _setting("", "key that signs sessions and forms; required under gunicorn")
+    allowed_hosts: str = _setting("", "host names, separated by commas, that the desk answers to; empty: any under gunicorn")
+    model: str = _setting("", "exported model file to read with; empty: the shipped chestxray14")
+    operating_point: str = _setting(
+        "youden", "operating points by which a finding counts as above", ("youden", "sensitivity90", "specificity90")
+    )
+    precision: str = _setting("auto", "arithmetic of the engine; auto: bf16 where the processor has it", ("auto", "bf16", "f32"))
+    threads: int = _setting(0, "threads of one engine; 0: the machine's cores shared among the workers")
+    workers: int = _setting(1, "processes that share this machine, told to the engine so that it divides the cores")
+    max_film_bytes: int = _setting(64 * MIB, "largest film file, in bytes")
+    max_film_pixels: int = _setting(64_000_000, "largest film, in pixels (rows x columns)")
+    max_inflated_bytes: int = _setting(256 * MIB, "most bytes that a compressed file may unpack to")
+    max_request_films: int = _setting(100, "most films in one upload")
+    max_request_bytes: int = _setting(512 * MIB, "largest upload, in bytes")
+    lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again")
+    heatmap_files: bool = _setting(False, "write heat-map PNGs to static/gradcam; on in the local desk of main.py")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Defaults overlaid with `CXR_*` variables.
+
+        Raises:
+            SettingError: a value is not a number where one is needed, or not one of the choices.
+        """
+        environ = os.environ if environ is None else environ
+        given = {f.name: _parse(f, environ[variable(f.name)]) for f in fields(cls) if variable(f.name) in environ}
+        return cls(**given)
+
+
+def variable(name: str) -> str:
+    """Environment variable of the setting `name`: `max_film_bytes` -> `CXR_MAX_FILM_BYTES`."""
+    return f"CXR_{name.upper()}"
+
+
+def _parse(setting: "Field[Any]", text: str) -> Any:
+    assert setting.default is not MISSING
+    kind, choices = type(setting.default), setting.metadata["choices"]
+    if choices and text not in choices:
+        raise SettingError(f"{variable(setting.name)} is {text!r}; choose one of {', '.join(choices)}.")
+    if kind is bool:
+        return _parse_bool(setting.name, text)
+    if kind is int:
+        return _parse_count(setting.name, text)
+    return text
+
+
+def _parse_bool(name: str, text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+    if text.lower() not in known:
+        raise SettingError(f"{variable(name)} is {text!r}; write 1 or 0.")
+    return known[text.lower()]
+
+
+def _parse_count(name: str, text: str) -> int:
+    if not text.isdecimal():
+        raise SettingError(f"{variable(name)} is {text!r}; write a whole number from 0 up.")
+    return int(text)
