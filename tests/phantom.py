@@ -174,9 +174,14 @@ def _draw_canvas(seed: int, nodule: bool) -> NDArray[np.float32]:
     middle = _soft(_fill(MEDIASTINUM + MEDIASTINUM_LEFT), 5)
     heart = _soft(_fill(HEART + HEART_RIGHT), 6)
     abdomen = _soft(_below_domes(), 4)
-    density = 0.40 * body + 0.17 * _soft(body, 60) - 0.46 * lungs * (1 - 0.55 * np.maximum(middle, heart))
-    density += 0.10 * middle + 0.11 * heart + 0.13 * abdomen * body + 0.10 * _draw_spine()
-    density += _draw_bones() * body + 0.16 * _draw_vessels(rng) * lungs - 0.13 * _draw_airway() - 0.20 * _draw_stomach()
+    density = 0.50 * body + 0.19 * _soft(body, 60) - 0.52 * lungs * (1 - 0.55 * np.maximum(middle, heart))
+    density += 0.08 * middle + 0.12 * heart + 0.12 * abdomen * body + 0.05 * _draw_spine()
+    density += (
+        _draw_bones() * body * (1 - 0.65 * middle)
+        + 0.13 * _draw_vessels(rng) * lungs
+        - 0.13 * _draw_airway()
+        - 0.20 * _draw_stomach()
+    )
     if nodule:
         density += 0.16 * _soft(_disc((0.255, 0.43), 0.022), 4)
     film = np.clip(density, 0.0, 1.0) + 0.015 * _soft(rng.standard_normal((CANVAS, CANVAS)), 40) * 40
@@ -223,9 +228,9 @@ def _draw_bones() -> NDArray[np.float32]:
     bones = np.zeros((CANVAS, CANVAS), np.float32)
     for rib in RIBS:
         for outline in (_posterior_rib(rib), _mirror(_posterior_rib(rib))):
-            bones += 0.085 * _draw_bone(outline, 0.021)
+            bones += 0.13 * _draw_bone(outline, 0.021)
         for outline in (_anterior_rib(rib), _mirror(_anterior_rib(rib))):
-            bones += 0.035 * _draw_bone(outline, 0.024)
+            bones += 0.06 * _draw_bone(outline, 0.024)
     for outline in (CLAVICLE, _mirror(CLAVICLE)):
         bones += 0.15 * _draw_bone(outline, 0.026)
     for outline in (SCAPULA, _mirror(SCAPULA)):
@@ -260,8 +265,8 @@ def _draw_vessels(rng: np.random.Generator) -> NDArray[np.float32]:
     vessels = np.zeros((CANVAS, CANVAS), np.float32)
     for hilum, outward in (((0.425, 0.47), np.pi), ((0.585, 0.455), 0.0)):
         vessels = np.maximum(vessels, _soft(_disc(hilum, 0.026), 14) * 1.3)
-        for angle in np.linspace(-1.3, 1.3, 9):
-            _grow(vessels, hilum, outward + angle + rng.normal(0, 0.08), 0.10, 8.0, rng)
+        for angle in np.linspace(-1.25, 1.25, 6):
+            _grow(vessels, hilum, outward + angle + rng.normal(0, 0.1), 0.075, 9.0, rng)
     return _soft(vessels, 2.5)
 
 
@@ -278,8 +283,8 @@ def _grow(
     end = (start[0] + length * np.cos(angle), start[1] + length * np.sin(angle))
     points = np.round(np.array([start, end]) * CANVAS).astype(int)
     cv2.line(vessels, points[0].tolist(), points[1].tolist(), 0.35 + 0.08 * thickness, round(thickness), cv2.LINE_AA)
-    for turn in (-0.28, 0.28):
-        _grow(vessels, end, angle + turn + rng.normal(0, 0.12), 0.78 * length, 0.62 * thickness, rng)
+    for turn in (-0.32, 0.32):
+        _grow(vessels, end, angle + turn + rng.normal(0, 0.22), 0.8 * length, 0.66 * thickness, rng)
 
 
 def _draw_airway() -> NDArray[np.float32]:
