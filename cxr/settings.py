@@ -37,6 +37,7 @@ class Settings:
     max_inflated_bytes: int = _setting(256 * MIB, "most bytes that a compressed file may unpack to")
     max_request_films: int = _setting(100, "most films in one upload")
     max_request_bytes: int = _setting(512 * MIB, "largest upload, in bytes")
+    reads_at_once: int = _setting(2, "films that one process decodes and reads at the same time; bounds its memory")
     lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again")
     heatmap_files: bool = _setting(False, "write heat-map PNGs to static/gradcam; on in the local desk of main.py")
 

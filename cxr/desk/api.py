@@ -1,0 +1,62 @@
+"""The same desk for programs: JSON under /api/v1, health, and the document that describes both."""
+
+from importlib.resources import files
+
+from flask import Blueprint, Response, jsonify, request, url_for
+
+from cxr.desk.uploads import take_in_one
+from cxr.desk.views import film_json, film_summary, find_film, intake, settings
+from cxr.errors import BadRequest
+
+LARGEST_PAGE = 100
+
+api = Blueprint("api", __name__)
+
+
+@api.post("/api/v1/films")
+def upload() -> tuple[Response, int, dict[str, str]]:
+    film_id = take_in_one(intake(), request, settings())
+    return jsonify(film_json(find_film(film_id))), 201, {"Location": url_for("api.film", film_id=film_id)}
+
+
+@api.get("/api/v1/films")
+def films() -> Response:
+    limit = _parse_limit(request.args.get("limit", "50"))
+    page = intake().store.page(limit, request.args.get("before", ""))
+    following = page.next and url_for("api.films", before=page.next, limit=limit)
+    return jsonify(films=[film_summary(film) for film in page.films], next=following)
+
+
+@api.get("/api/v1/films/<film_id>")
+def film(film_id: str) -> Response:
+    return jsonify(film_json(find_film(film_id)))
+
+
+@api.delete("/api/v1/films/<film_id>")
+def delete(film_id: str) -> tuple[str, int]:
+    intake().delete(film_id)
+    return "", 204
+
+
+@api.get("/healthz")
+def healthz() -> Response:
+    """The process answers."""
+    return jsonify(status="ok")
+
+
+@api.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """The process can read films: its model is loaded (it would not have started otherwise), its database answers."""
+    ready = intake().store.is_ready()
+    return jsonify(status="ready" if ready else "database does not answer"), 200 if ready else 503
+
+
+@api.get("/openapi.json")
+def openapi() -> Response:
+    return Response(files("cxr.desk").joinpath("openapi.json").read_text("utf-8"), mimetype="application/json")
+
+
+def _parse_limit(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
+        raise BadRequest(f"limit is not a number of films from 1 to {LARGEST_PAGE}; ask for the next page instead.")
+    return int(text)

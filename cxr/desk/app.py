@@ -1,0 +1,118 @@
+"""The factory of the desk, and the one handler of all that goes wrong in it."""
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flask import Flask, Response, jsonify, make_response, render_template
+from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
+
+from cxr import __version__
+from cxr.desk.api import api
+from cxr.desk.door import guard
+from cxr.desk.intake import HeatmapFolder, Intake
+from cxr.desk.pages import pages
+from cxr.desk.store import Store
+from cxr.desk.uploads import in_mib
+from cxr.desk.views import settings as desk_settings
+from cxr.desk.views import wants_json
+from cxr.errors import CxrError, SettingError
+from cxr.reading.reader import Reader
+from cxr.reading.report import DISCLAIMER
+from cxr.settings import MIB, Settings
+
+ROOT = Path(__file__).parents[2]  # where templates/ and static/ stand
+SPARE_PARTS = 20  # form parts beside the films, so that a field too many is named instead of cut off
+
+SENTENCES = {
+    400: "The request is malformed and cannot be understood; send it again from the desk's own pages.",
+    404: "There is no such page; begin at the upload page or at the list of films.",
+    405: "This address does not take that kind of request; begin at the upload page.",
+    500: "Something went wrong inside the desk. Nothing was lost; try again, and look at the log if it happens again.",
+}
+
+
+def create_app(settings: Settings | None = None, *, local: bool = False, reader: Reader | None = None) -> Flask:
+    """The desk. `local`: it is opened on this machine alone, by main.py, and trusts whoever reaches it there.
+
+    Raises:
+        SettingError: a setting cannot be used, e.g. no secret key for a desk that is not local.
+        ModelFileError: the model file is missing or damaged.
+    """
+    settings = _resolve(settings or Settings.from_environment(), local)
+    app = Flask("cxr", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_request_bytes,
+        MAX_FORM_PARTS=settings.max_request_films + SPARE_PARTS,
+        MAX_FORM_MEMORY_SIZE=MIB,
+    )
+    _make_folder(Path(settings.instance_path))
+    guard(app, settings, local)
+    reader = reader or Reader.load(settings.model or None, settings)
+    heatmaps = HeatmapFolder(ROOT / "static" / "gradcam") if settings.heatmap_files else None
+    intake = Intake(_open_store(settings), reader, settings, heatmaps)
+    app.extensions |= {"intake": intake, "settings": settings}
+    _equip(app)
+    intake.start()
+    return app
+
+
+def _resolve(settings: Settings, local: bool) -> Settings:
+    if settings.heatmap_files and not local:
+        raise SettingError("CXR_HEATMAP_FILES is for the desk of `python main.py` alone; unset it for a shared one.")
+    return dataclasses.replace(settings, instance_path=str(ROOT / settings.instance_path))
+
+
+def _make_folder(instance: Path) -> None:
+    try:
+        instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"CXR_INSTANCE_PATH: the folder cannot be made ({error.strerror}); name another.") from error
+
+
+def _open_store(settings: Settings) -> Store:
+    instance = Path(settings.instance_path)
+    return Store(settings.database_url or f"sqlite:///{instance / 'desk.sqlite3'}", instance)
+
+
+def _equip(app: Flask) -> None:
+    """Views, the error handler, and what all templates know."""
+    app.register_blueprint(pages)
+    app.register_blueprint(api)
+    app.register_error_handler(CxrError, answer_error)
+    app.register_error_handler(HTTPException, answer_error)
+    app.add_template_filter(_moment, "moment")
+    app.jinja_env.globals.update(disclaimer=DISCLAIMER, version=__version__)
+
+
+def answer_error(error: Exception) -> AnyResponse:
+    """Any error as a page or as JSON. What is no CxrError gets a sentence that tells nothing of the inside."""
+    status, sentence = _describe(error)
+    if wants_json():
+        response: Response = jsonify(error=sentence, status=status)
+    else:
+        response = make_response(render_template("error.html", sentence=sentence, status=status))
+    response.status_code = status
+    return response
+
+
+def _describe(error: Exception) -> tuple[int, str]:
+    if isinstance(error, CxrError):
+        return error.status, str(error)
+    if isinstance(error, CSRFError):
+        return 400, "The form is too old or was not sent from this desk; reload the page and send it again."
+    status = (isinstance(error, HTTPException) and error.code) or 500
+    if status == 413:
+        return status, _upload_limits(desk_settings())
+    return status, SENTENCES.get(status, f"The request cannot be answered (HTTP {status}).")
+
+
+def _upload_limits(settings: Settings) -> str:
+    most, size = settings.max_request_films, in_mib(settings.max_request_bytes)
+    return f"The upload is too large; send at most {most} films and {size} at once, in several uploads if need be."
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

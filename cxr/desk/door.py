@@ -1,0 +1,107 @@
+"""Who may come in, and what browsers are told: Host, Origin, CSRF, Content-Security-Policy, cookies, caching.
+
+Trust comes from the door that was opened, never from the client's address: behind a proxy everyone is loopback.
+"""
+
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, Response, request
+from flask.sessions import SecureCookieSessionInterface
+from flask_talisman import Talisman
+from flask_wtf.csrf import CSRFProtect
+
+from cxr.desk.api import api
+from cxr.errors import Forbidden, NotFound, SettingError
+from cxr.settings import Settings
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+CONTENT_SECURITY_POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data: blob:",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+PROBES = ("/healthz", "/readyz")  # asked by IP address, and telling nothing
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class _CookieByScheme(SecureCookieSessionInterface):
+    """Session cookies are Secure where the request came over https, so that plain http on loopback works too."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def guard(app: Flask, settings: Settings, local: bool) -> None:
+    """Put all guards in front of `app`. Raises SettingError when a shared desk has no secret key."""
+    app.secret_key = _secret_key(settings, local)
+    app.config.update(SESSION_COOKIE_NAME="cxr_session", SESSION_COOKIE_SAMESITE="Lax", WTF_CSRF_TIME_LIMIT=None)
+    app.config["WTF_CSRF_SSL_STRICT"] = False  # _check_origin does it, for http as well
+    app.session_interface = _CookieByScheme()
+    allowed = LOOPBACK if local else frozenset(settings.allowed_hosts.replace(",", " ").split())
+    app.before_request(lambda: _check_host(request, allowed))
+    app.before_request(lambda: _check_origin(request, allowed))
+    app.before_request(lambda: _check_heatmap_files(request, local))
+    CSRFProtect(app).exempt(api)
+    Talisman(
+        app,
+        force_https=False,  # the proxy's work; the local desk has no certificate
+        session_cookie_secure=False,  # see _CookieByScheme
+        frame_options="DENY",
+        content_security_policy=CONTENT_SECURITY_POLICY,
+        # Not no-referrer: with it browsers send "Origin: null" for forms, and the Origin could not be checked.
+        referrer_policy="same-origin",
+    )
+    app.after_request(_forbid_caching)
+
+
+def _secret_key(settings: Settings, local: bool) -> str:
+    if settings.secret_key:
+        return settings.secret_key
+    if not local:
+        raise SettingError("CXR_SECRET_KEY is not set; a shared desk signs its forms with it. Set a long random text.")
+    return _own_key(Path(settings.instance_path) / "secret_key")
+
+
+def _own_key(path: Path) -> str:
+    """The local desk's key, made once, so that open pages outlive a restart."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
+def _check_host(request: Request, allowed: frozenset[str]) -> None:
+    """A page that a stranger's name resolves to (DNS rebinding) carries the stranger's name in its Host header."""
+    if allowed and request.path not in PROBES and _host_name(request.host) not in allowed:
+        raise Forbidden("The desk does not answer to this host name; use one of its own (CXR_ALLOWED_HOSTS).")
+
+
+def _check_origin(request: Request, allowed: frozenset[str]) -> None:
+    origin = request.headers.get("Origin")
+    if request.method not in WRITES or origin is None:
+        return
+    come_from = urlsplit(origin).netloc
+    if come_from != request.host and (allowed is LOOPBACK or _host_name(come_from) not in allowed):
+        raise Forbidden("The request was sent by a page of another site; send it from the desk's own pages.")
+
+
+def _check_heatmap_files(request: Request, local: bool) -> None:
+    if not local and request.path.startswith("/static/gradcam"):
+        raise NotFound("There is no such page.")
+
+
+def _host_name(netloc: str) -> str:
+    return urlsplit(f"//{netloc}").hostname or ""
+
+
+def _forbid_caching(response: Response) -> Response:
+    if request.endpoint != "static" or request.path.startswith("/static/gradcam"):
+        response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,145 @@
+"""The queue behind the desk: take a film in, have it read now, pick up again what a crash left."""
+
+import logging
+import shutil
+import threading
+from pathlib import Path
+
+from cxr.desk.pictures import thumbnail_jpeg
+from cxr.desk.store import Claim, NewFilm, Store
+from cxr.desk.tables import FilmRow
+from cxr.errors import CxrError
+from cxr.films.film import Film, Limits
+from cxr.films.read import read_film
+from cxr.reading.reader import Reader
+from cxr.settings import Settings
+
+ROUND_S = 5.0  # how often the housekeeper looks for films whose lease ran out
+SWEEP_EVERY = 120  # rounds between two sweeps of the folder of film bytes
+NAME_LENGTH = 200
+
+log = logging.getLogger(__name__)
+
+
+class HeatmapFolder:
+    """Heat-map PNGs of the local desk, `<folder>/<random token>/<label>.png`: colour only, never the film."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, film: FilmRow) -> None:
+        assert film.report is not None
+        report = film.report.restore()
+        own = self.folder / film.gradcam
+        own.mkdir(parents=True, exist_ok=True)
+        for finding in report.findings:
+            part = own / f"{finding.label}.part"
+            part.write_bytes(report.heatmap_png(finding.label))
+            part.replace(own / f"{finding.label}.png")
+
+    def delete(self, film: FilmRow) -> None:
+        if film.gradcam:
+            shutil.rmtree(self.folder / film.gradcam, ignore_errors=True)
+
+
+class Intake:
+    """Takes films in and has them read; one for each process."""
+
+    def __init__(self, store: Store, reader: Reader, settings: Settings, heatmaps: HeatmapFolder | None = None) -> None:
+        self.store, self.reader, self.heatmaps = store, reader, heatmaps
+        self.limits = Limits.of(settings)
+        self._lease_s = settings.lease_s
+        # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
+        self._slots = threading.BoundedSemaphore(max(1, settings.reads_at_once))
+        self._wake, self._closed = threading.Event(), threading.Event()
+        self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
+
+    def start(self) -> None:
+        self._housekeeper.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._wake.set()
+        if self._housekeeper.is_alive():
+            self._housekeeper.join()
+        self.store.close()
+
+    def take_in(self, content: bytes, name: str, upload: str) -> str:
+        """Store the film and have it read; its id. Raises of the CxrError family before anything is stored."""
+        with self._slots:
+            film = read_film(content, self.limits)
+            new = NewFilm(
+                name=clean_name(name),
+                format=film.metadata.format,
+                task=self.reader.info.task,
+                upload=upload,
+                thumbnail=thumbnail_jpeg(film),
+                gradcam=self.heatmaps is not None,
+            )
+            claim = self.store.add(content, new, self._lease_s)
+            self._read(claim, film)
+        return claim.film_id
+
+    def delete(self, film_id: str) -> None:
+        """Forget a film and all that was made of it. Raises NotFound."""
+        film = self.store.delete(film_id)
+        if self.heatmaps:
+            self.heatmaps.delete(film)
+
+    def film_pixels(self, row: FilmRow) -> Film:
+        """The film decoded again from its stored bytes."""
+        with self._slots:
+            return read_film(self.store.content(row), self.limits)
+
+    def pick_up(self) -> int:
+        """Read the films whose lease ran out, here or in a process that died; how many."""
+        count = 0
+        while not self._closed.is_set() and (claim := self.store.claim_stale(self._lease_s)):
+            with self._slots:
+                self._read(claim)
+            count += 1
+        return count
+
+    def write_heatmaps(self) -> None:
+        """Write the heat-map files that are still owed; a film deleted meanwhile leaves none."""
+        if self.heatmaps is None:
+            return
+        for film in self.store.without_heatmaps():
+            self.heatmaps.write(film)
+            if not self.store.heatmaps_written(film.id):
+                self.heatmaps.delete(film)
+
+    def _read(self, claim: Claim, film: Film | None = None) -> None:
+        """Read one claimed film and store the report, or the sentence that says why there is none."""
+        if not self.store.begin(claim, self._lease_s):
+            return
+        try:
+            film = film or read_film(self.store.content(claim), self.limits)
+            self.store.finish(claim, self.reader.read(film))
+        except CxrError as error:
+            self.store.fail(claim, str(error))
+        except Exception:
+            log.exception("reading film %s failed", claim.film_id)
+            self.store.fail(claim, "The film could not be read because of a fault in the desk; its log says more.")
+        self._wake.set()
+
+    def _keep_house(self) -> None:
+        rounds = 0
+        while not self._closed.is_set():
+            try:
+                self.pick_up()
+                self.write_heatmaps()
+                if rounds % SWEEP_EVERY == 0:
+                    self.store.sweep()
+            except Exception:  # a full disk or a locked database must not end the housekeeping
+                log.exception("housekeeping failed; trying again in %s s", ROUND_S)
+            rounds += 1
+            self._wake.wait(ROUND_S)
+            self._wake.clear()
+
+
+def clean_name(name: str) -> str:
+    """A file name as a label for people: without folders and control characters, at most 200 characters."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    printable = "".join(c for c in last if c.isprintable()).strip()
+    return printable[:NAME_LENGTH] or "unnamed"

@@ -1,0 +1,133 @@
+"""The pages that people see."""
+
+from dataclasses import dataclass
+from math import exp, log
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from cxr.desk.pictures import preview_png, raw_pixels
+from cxr.desk.tables import FilmRow
+from cxr.desk.uploads import Taken, in_mib, take_in_all
+from cxr.desk.views import film_summary, find_film, find_report, intake, settings, wants_json
+from cxr.errors import BadRequest, NotFound
+from cxr.reading.report import Finding, Report
+
+PAGE_SIZE = 50
+
+pages = Blueprint("pages", __name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finding as the panel shows it."""
+
+    finding: Finding
+    bar: float  # length in percent; 50 is the finding's own operating point
+    chosen: bool
+
+
+@pages.get("/")
+def upload_page() -> str:
+    return render_template("upload.html", settings=settings(), largest=in_mib(settings().max_film_bytes))
+
+
+@pages.post("/films")
+def upload() -> AnyResponse | tuple[str, int]:
+    taken = take_in_all(intake(), request, settings())
+    if len(taken.films) + len(taken.refused) == 1:
+        return _answer_one(taken)
+    if not taken.films:
+        return render_template("refused.html", refused=taken.refused), _common_status(taken)
+    intake().store.add_refusals(taken.upload, [(r.name, str(r.error)) for r in taken.refused])
+    return redirect(url_for("pages.films", upload=taken.upload), 303)
+
+
+@pages.get("/films")
+def films() -> str:
+    upload = request.args.get("upload", "")
+    size = settings().max_request_films if upload else PAGE_SIZE
+    page = intake().store.page(size, request.args.get("before", ""), upload)
+    refusals = intake().store.refusals(upload) if upload else []
+    return render_template("films.html", page=page, refusals=refusals, upload=upload)
+
+
+@pages.get("/films/<film_id>")
+def film(film_id: str) -> str:
+    row = find_film(film_id)
+    if row.report is None:
+        return render_template("unread.html", film=row)
+    report = row.report.restore()
+    chosen = _chosen(report)
+    rows = [Row(f, bar_length(f), f.label == chosen) for f in report.ranked()]
+    above = [f for f in report.ranked() if f.above]
+    return render_template("film.html", film=row, report=report, rows=rows, above=above, chosen=chosen)
+
+
+@pages.get("/films/<film_id>/heatmaps/<label>.png")
+def heatmap(film_id: str, label: str) -> Response:
+    return Response(find_report(film_id).heatmap_png(label), mimetype="image/png")
+
+
+@pages.get("/films/<film_id>/film.png")
+def preview(film_id: str) -> Response:
+    return Response(preview_png(intake().film_pixels(find_film(film_id))), mimetype="image/png")
+
+
+@pages.get("/films/<film_id>/thumbnail.jpg")
+def thumbnail(film_id: str) -> Response:
+    return Response(intake().store.thumbnail(film_id), mimetype="image/jpeg")
+
+
+@pages.get("/films/<film_id>/pixels")
+def pixels(film_id: str) -> Response:
+    """All pixels, uint16 little endian, gzip; width and height in the headers X-Film-Width and X-Film-Height."""
+    film = intake().film_pixels(find_film(film_id))
+    height, width = film.pixels.shape
+    headers = {"Content-Encoding": "gzip", "X-Film-Width": str(width), "X-Film-Height": str(height)}
+    return Response(raw_pixels(film), headers=headers, mimetype="application/octet-stream")
+
+
+@pages.post("/films/<film_id>/delete")
+def delete(film_id: str) -> AnyResponse:
+    intake().delete(film_id)
+    return redirect(url_for("pages.films"), 303)
+
+
+def bar_length(finding: Finding) -> float:
+    """Percent of the bar: the odds over those of the operating point, so that 50 means "at the operating point".
+
+    Probabilities of rare findings are small even when they are remarkable; on a common scale of 0 to 100 % the bars
+    of all findings would crowd at its left end.
+    """
+    return round(100 / (1 + exp(-(_log_odds(finding.probability) - _log_odds(finding.operating_point.threshold)))), 1)
+
+
+def _log_odds(probability: float) -> float:
+    clipped = min(max(probability, 1e-6), 1 - 1e-6)
+    return log(clipped / (1 - clipped))
+
+
+def _answer_one(taken: Taken) -> AnyResponse:
+    if taken.refused:
+        raise taken.refused[0].error
+    film: FilmRow = find_film(taken.films[0])
+    if wants_json():
+        return jsonify(film_summary(film))
+    return redirect(url_for("pages.film", film_id=film.id), 303)
+
+
+def _common_status(taken: Taken) -> int:
+    statuses = {refused.error.status for refused in taken.refused}
+    return statuses.pop() if len(statuses) == 1 else BadRequest.status
+
+
+def _chosen(report: Report) -> str:
+    """Label whose heat map is shown: the one asked for, else the top one if it is above its operating point."""
+    asked = request.args.get("finding")
+    if asked is None:
+        top = report.ranked()[0]
+        return top.label if top.above else ""
+    if asked and asked not in [f.label for f in report.findings]:
+        raise NotFound(f"The model {report.model.name} has no such finding; choose one of those on the film's page.")
+    return asked

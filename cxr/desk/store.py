@@ -1,0 +1,258 @@
+"""What the desk keeps: films and reports in a database, film bytes in a folder under their content hash."""
+
+import hashlib
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, delete, func, select, text, tuple_, update
+from sqlalchemy.orm import Session, joinedload
+
+from cxr.desk.tables import FilmRow, Refusal, ReportRow, State, create_tables, open_database
+from cxr.errors import NotFound
+from cxr.reading.report import Report
+
+T = TypeVar("T")
+MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
+HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
+
+
+@dataclass(frozen=True)
+class NewFilm:
+    """What is known of a film when it is taken in."""
+
+    name: str
+    format: str
+    task: str
+    upload: str
+    thumbnail: bytes
+    gradcam: bool  # whether heat-map files are wanted
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to read one film until `lease_until`."""
+
+    film_id: str
+    sha256: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some films, newest first, and the cursor of the next older ones."""
+
+    films: list[FilmRow]
+    next: str | None
+
+
+class Store:
+    """Database and film bytes of one desk. Safe to share among threads and processes."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self._engine = open_database(url)
+        self._writer = self._engine.execution_options(writes=True)
+        self._folder = folder / "films"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._writer.begin() as connection:
+            create_tables(connection)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def is_ready(self) -> bool:
+        with self._engine.connect() as connection:
+            return bool(connection.execute(text("SELECT 1")).scalar())
+
+    # --- taking in and giving back ---
+
+    def add(self, content: bytes, new: NewFilm, lease_s: float) -> Claim:
+        """Store bytes and row, or neither. The caller holds the claim, the lease begins now."""
+        now, sha256 = time.time(), hashlib.sha256(content).hexdigest()
+        row = FilmRow(
+            id=secrets.token_hex(10), sha256=sha256, name=new.name, format=new.format, task=new.task, upload=new.upload,
+            thumbnail=new.thumbnail, gradcam=secrets.token_urlsafe(24) if new.gradcam else "",
+            claim=secrets.token_hex(8), lease_until=now + lease_s, created_at=now,
+        )  # fmt: skip
+        claim = Claim(row.id, sha256, row.claim)
+        with self._staged(content) as staged, self._write() as session:
+            session.add(row)
+            session.flush()
+            path = self._path(sha256)
+            path.parent.mkdir(exist_ok=True)
+            staged.replace(path)
+        return claim
+
+    def content(self, film: FilmRow | Claim) -> bytes:
+        return self._path(film.sha256).read_bytes()
+
+    def delete(self, film_id: str) -> FilmRow:
+        """Forget a film, its report and, unless another film has the same bytes, its bytes. Returns what it was."""
+        with self._write() as session:
+            row = _found(session.get(FilmRow, film_id))
+            session.delete(row)
+            session.flush()
+            if not session.scalar(select(func.count()).where(FilmRow.sha256 == row.sha256)):
+                self._path(row.sha256).unlink(missing_ok=True)
+        return row
+
+    def sweep(self) -> None:
+        """Delete what a crash between storing and committing left, and refusals that are an hour old."""
+        hour_ago = time.time() - HOUR_S
+        with self._write() as session:
+            named = set(session.scalars(select(FilmRow.sha256)))
+            for path in [*self._folder.glob("*.part"), *self._folder.glob("*/*")]:
+                if path.name not in named and path.stat().st_mtime < hour_ago:
+                    path.unlink()
+            session.execute(delete(Refusal).where(Refusal.created_at < hour_ago))
+
+    # --- reading: waiting -> reading -> read | refused | failed ---
+
+    def begin(self, claim: Claim, lease_s: float) -> bool:
+        """waiting -> reading. False when another process took the film or it was deleted."""
+        change = {"state": State.READING, "lease_until": time.time() + lease_s, "attempts": FilmRow.attempts + 1}
+        return self._change(change, *_holds(claim))
+
+    def claim_stale(self, lease_s: float) -> Claim | None:
+        """Take over one film whose lease ran out, the oldest first: one statement, so no two processes get it."""
+        now, token = time.time(), secrets.token_hex(8)
+        unread = FilmRow.state.in_([State.WAITING, State.READING]) & (FilmRow.lease_until < now)
+        oldest = select(FilmRow.id).where(unread).order_by(FilmRow.created_at).limit(1).scalar_subquery()
+        taken = (
+            update(FilmRow)
+            .where(FilmRow.id == oldest, unread)
+            .values(state=State.WAITING, claim=token, lease_until=now + lease_s)
+            .returning(FilmRow.id, FilmRow.sha256, FilmRow.attempts)
+        )
+        with self._write() as session:
+            row = session.execute(taken).one_or_none()
+        if row is None:
+            return None
+        claim = Claim(row.id, row.sha256, token)
+        if row.attempts >= MOST_ATTEMPTS:
+            self.fail(claim, f"Reading this film was broken off {MOST_ATTEMPTS} times; delete it and upload it anew.")
+            return self.claim_stale(lease_s)
+        return claim
+
+    def finish(self, claim: Claim, report: Report) -> bool:
+        """Store the report. False when the film was deleted or taken over meanwhile: then nothing is stored."""
+        state = State.READ if report.check.accepted else State.REFUSED
+        top = report.ranked()[0]
+        with self._write() as session:
+            change = {"state": state, "error": " ".join(report.check.reasons), "claim": "", "read_at": time.time()}
+            held = session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first()
+            if held:
+                session.add(ReportRow(
+                    film_id=claim.film_id, json=report.to_json(), maps=report.maps_png(),
+                    model_sha256=report.model.sha256, top_label=top.label, top_probability=top.probability,
+                    above=sum(f.above for f in report.findings),
+                ))  # fmt: skip
+        return held is not None
+
+    def fail(self, claim: Claim, sentence: str) -> None:
+        self._change({"state": State.FAILED, "error": sentence, "claim": "", "read_at": time.time()}, *_holds(claim))
+
+    # --- heat-map files of the local desk ---
+
+    def without_heatmaps(self) -> list[FilmRow]:
+        """Films that were read and whose heat-map files are wanted but not written yet."""
+        wanted = select(FilmRow).where(FilmRow.gradcam != "", ~FilmRow.gradcam_written, FilmRow.report.has())
+        with self._read() as session:
+            return list(session.scalars(wanted.options(joinedload(FilmRow.report).undefer("*")).limit(20)))
+
+    def heatmaps_written(self, film_id: str) -> bool:
+        """False when the film was deleted meanwhile: then the files must go too."""
+        return self._change({"gradcam_written": True}, FilmRow.id == film_id)
+
+    # --- looking ---
+
+    def film(self, film_id: str) -> FilmRow:
+        """The film with its report. Raises NotFound."""
+        wanted = select(FilmRow).where(FilmRow.id == film_id)
+        with self._read() as session:
+            return _found(session.scalar(wanted.options(joinedload(FilmRow.report).undefer("*"))))
+
+    def thumbnail(self, film_id: str) -> bytes:
+        with self._read() as session:
+            return _found(session.scalar(select(FilmRow.thumbnail).where(FilmRow.id == film_id)))
+
+    def page(self, size: int, before: str = "", upload: str = "") -> Page:
+        """Films, newest first: older than the cursor `before`, of one `upload` if given. Raises NotFound."""
+        wanted = select(FilmRow).options(joinedload(FilmRow.report))
+        if before:
+            wanted = wanted.where(tuple_(FilmRow.created_at, FilmRow.id) < _parse_cursor(before))
+        if upload:
+            wanted = wanted.where(FilmRow.upload == upload)
+        with self._read() as session:
+            newest = wanted.order_by(FilmRow.created_at.desc(), FilmRow.id.desc()).limit(size + 1)
+            films = list(session.scalars(newest))
+        more = len(films) > size
+        return Page(films[:size], _cursor(films[size - 1]) if more else None)
+
+    def add_refusals(self, upload: str, refusals: list[tuple[str, str]]) -> None:
+        """Remember for an hour why files of an upload, as (name, sentence), were refused."""
+        now = time.time()
+        with self._write() as session:
+            session.add_all(Refusal(upload=upload, name=n, sentence=s, created_at=now) for n, s in refusals)
+
+    def refusals(self, upload: str) -> list[Refusal]:
+        with self._read() as session:
+            return list(session.scalars(select(Refusal).where(Refusal.upload == upload).order_by(Refusal.id)))
+
+    # --- within ---
+
+    def _read(self) -> Session:
+        return Session(self._engine, expire_on_commit=False)
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def _change(self, values: dict[str, Any], *which: ColumnElement[bool]) -> bool:
+        with self._write() as session:
+            changed = session.execute(update(FilmRow).where(*which).values(values).returning(FilmRow.id))
+            return changed.first() is not None
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / sha256[:2] / sha256
+
+    @contextmanager
+    def _staged(self, content: bytes) -> Iterator[Path]:
+        """The bytes in a temporary file beside their final place; gone afterwards unless it was moved there."""
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
+        staged = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            yield staged
+        finally:
+            staged.unlink(missing_ok=True)
+
+
+def _holds(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    return FilmRow.id == claim.film_id, FilmRow.claim == claim.token
+
+
+def _found(thing: T | None) -> T:
+    if thing is None:
+        raise NotFound("There is no such film; it may have been deleted. See the list of films.")
+    return thing
+
+
+def _cursor(film: FilmRow) -> str:
+    return f"{film.created_at!r}-{film.id}"
+
+
+def _parse_cursor(cursor: str) -> tuple[float, str]:
+    moment, _, film_id = cursor.partition("-")
+    try:
+        return float(moment), film_id
+    except ValueError:
+        raise NotFound("There is no such page of the list; begin again at its first page.") from None

@@ -1,0 +1,91 @@
+"""What an upload carries: its films, one part at a time, and no field that nobody asked for."""
+
+import secrets
+from dataclasses import dataclass
+
+from flask import Request
+from werkzeug.datastructures import FileStorage
+
+from cxr.desk.intake import Intake, clean_name
+from cxr.errors import BadRequest, CxrError, TooLarge
+from cxr.settings import MIB, Settings
+
+FILM_FIELD = "film"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file of an upload that was not taken in."""
+
+    name: str
+    error: CxrError
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of one upload: ids of the films taken in, and the refusals."""
+
+    upload: str
+    films: tuple[str, ...]
+    refused: tuple[Refused, ...]
+
+
+def take_in_all(intake: Intake, request: Request, settings: Settings) -> Taken:
+    """Take in each film of the request; a refused one does not keep the others out.
+
+    Raises:
+        BadRequest: no film, or a field too many.
+        TooLarge: more films than one upload may hold.
+    """
+    upload, films, refused = secrets.token_hex(8), [], []
+    for part in _film_parts(request, {"csrf_token"}, settings):
+        try:
+            films.append(intake.take_in(_content(part, settings), part.filename or "", upload))
+        except CxrError as error:
+            refused.append(Refused(clean_name(part.filename or ""), error))
+    return Taken(upload, tuple(films), tuple(refused))
+
+
+def take_in_one(intake: Intake, request: Request, settings: Settings) -> str:
+    """Take in the one film of the request; its id. Raises of the CxrError family."""
+    parts = _film_parts(request, {"task"}, settings)
+    if len(parts) > 1:
+        raise BadRequest(f"The request holds {len(parts)} films; send one film in each request.")
+    _check_task(request.form.get("task"), intake)
+    return intake.take_in(_content(parts[0], settings), parts[0].filename or "", secrets.token_hex(8))
+
+
+def _film_parts(request: Request, known: set[str], settings: Settings) -> list[FileStorage]:
+    stray = sorted((set(request.form) - known) | (set(request.files) - {FILM_FIELD}))
+    if stray:
+        raise BadRequest(
+            f"The upload has a field {clean_name(stray[0])!r}; send films as {FILM_FIELD!r} and nothing else."
+        )
+    # A form sent without choosing a file carries one part with an empty name and no bytes.
+    parts = [part for part in request.files.getlist(FILM_FIELD) if part.filename or part.stream.read(1)]
+    if not parts:
+        raise BadRequest(f"The upload holds no film; choose a PNG, JPEG or DICOM file (field {FILM_FIELD!r}).")
+    if len(parts) > settings.max_request_films:
+        most = settings.max_request_films
+        raise TooLarge(f"The upload holds {len(parts)} films, the most is {most}; send them in several uploads.")
+    return parts
+
+
+def _content(part: FileStorage, settings: Settings) -> bytes:
+    """The part's bytes, of which one too many is read at most."""
+    part.stream.seek(0)
+    content = part.stream.read(settings.max_film_bytes + 1)
+    if len(content) > settings.max_film_bytes:
+        raise TooLarge(f"The file is larger than {in_mib(settings.max_film_bytes)}; export the film in less space.")
+    return content
+
+
+def _check_task(task: str | None, intake: Intake) -> None:
+    known = intake.reader.info.task
+    if task is not None and task != known:
+        raise BadRequest(f"The desk does not read the task {clean_name(task)!r}; it knows: {known}.")
+
+
+def in_mib(count: int) -> str:
+    """`67108864` -> `64 MiB`, for sentences."""
+    return f"{count / MIB:.3g} MiB"

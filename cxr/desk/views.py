@@ -1,0 +1,81 @@
+"""What pages and API have in common: the film that an address names, and a film as JSON."""
+
+from typing import Any
+
+from flask import current_app, request, url_for
+
+from cxr.desk.intake import Intake
+from cxr.desk.tables import FilmRow
+from cxr.errors import Conflict
+from cxr.reading.report import DISCLAIMER, Report
+from cxr.settings import Settings
+
+
+def intake() -> Intake:
+    found = current_app.extensions["intake"]
+    assert isinstance(found, Intake)
+    return found
+
+
+def settings() -> Settings:
+    found = current_app.extensions["settings"]
+    assert isinstance(found, Settings)
+    return found
+
+
+def find_film(film_id: str) -> FilmRow:
+    """The film with its report. Raises NotFound."""
+    return intake().store.film(film_id)
+
+
+def find_report(film_id: str) -> Report:
+    """Raises NotFound when there is no such film, Conflict when it has no report."""
+    film = find_film(film_id)
+    if film.report is None:
+        raise Conflict(f"The film is {film.state}, so nothing was read in it yet; look at its page for the reason.")
+    return film.report.restore()
+
+
+def film_json(film: FilmRow) -> dict[str, Any]:
+    """A film and, once it was read, what was read in it."""
+    known: dict[str, Any] = {
+        "id": film.id,
+        "name": film.name,
+        "state": film.state,
+        "error": film.error or None,
+        "task": film.task,
+        "created_at": film.created_at,
+        "read_at": film.read_at,
+        "links": {
+            "self": url_for("api.film", film_id=film.id),
+            "page": url_for("pages.film", film_id=film.id),
+            "pixels": url_for("pages.pixels", film_id=film.id),
+        },
+        "disclaimer": DISCLAIMER,
+        "model": None,
+        "findings": [],
+        "check": None,
+    }
+    return known if film.report is None else known | film.report.restore().to_dict()
+
+
+def film_summary(film: FilmRow) -> dict[str, Any]:
+    """A film in a list: without its findings, but for the top one."""
+    top = film.report and {"label": film.report.top_label, "probability": film.report.top_probability}
+    return {
+        "id": film.id,
+        "name": film.name,
+        "state": film.state,
+        "error": film.error or None,
+        "task": film.task,
+        "created_at": film.created_at,
+        "top": top,
+        "findings_above": film.report and film.report.above,
+        "links": {"self": url_for("api.film", film_id=film.id), "page": url_for("pages.film", film_id=film.id)},
+    }
+
+
+def wants_json() -> bool:
+    """Whether the answer is for a program: the API, or a script of a page."""
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"])
+    return request.path.startswith("/api/") or best == "application/json"
