@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr.settings import Settings
+from cxr.errors import TooLarge, UnreadableFilm
+from cxr.settings import MIB, Settings, variable
+
+MIN_SIDE = 64  # pixels; below this no anatomy is left to read
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,33 @@ class Limits:
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
         return cls(settings.max_film_bytes, settings.max_film_pixels, settings.max_inflated_bytes)
+
+    def validate_file(self, size_bytes: int) -> None:
+        """Raises TooLarge when a file has more bytes than a film may have."""
+        if size_bytes > self.max_bytes:
+            raise TooLarge(
+                f"The file has {size_bytes / MIB:.1f} MiB; the limit is {self.max_bytes / MIB:g} MiB. "
+                f"Send a smaller file, or raise {variable('max_film_bytes')}."
+            )
+
+    def validate_image(self, rows: int, columns: int, frames: int, bytes_per_pixel: int) -> None:
+        """Raises TooLarge or UnreadableFilm when an image is, by its header, too large or too small to read."""
+        size = f"{columns} x {rows} pixels" + (f" x {frames} frames" if frames > 1 else "")
+        pixels = rows * columns * frames
+        if pixels > self.max_pixels:
+            raise TooLarge(
+                f"The film is {size}; the limit is {self.max_pixels / 1e6:g} megapixels. "
+                f"Send it at a smaller size, or raise {variable('max_film_pixels')}."
+            )
+        if pixels * bytes_per_pixel > self.max_inflated_bytes:
+            raise TooLarge(
+                f"The film is {size} and unpacks to {pixels * bytes_per_pixel / MIB:.0f} MiB; the limit is "
+                f"{self.max_inflated_bytes / MIB:g} MiB. Send it in grey, or raise {variable('max_inflated_bytes')}."
+            )
+        if min(rows, columns) < MIN_SIDE:
+            raise UnreadableFilm(
+                f"The film is {size}; the shortest side that can be read is {MIN_SIDE} pixels. Send it at full size."
+            )
 
 
 @dataclass(frozen=True)
