@@ -1,6 +1,7 @@
 """What is predicted: label names, how a film is prepared for the model, and how the model is trained."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -20,26 +21,33 @@ class Preprocessing:
         return len(self.mean)
 
 
+def _flag(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How a model of a task is trained. Each field is a flag of Model_Training/train.py; `help` documents it."""
+    """How a model of a task is trained. Each field is a flag of Model_Training/train.py."""
 
-    arch: str = field(default="resnet50v2", metadata={"help": "trunk of the network"})
-    pooling: str = field(default="lse", metadata={"help": "how the last feature map becomes one vector"})
-    size: int = field(default=224, metadata={"help": "side of the input, pixels"})
-    epochs: int = field(default=8, metadata={"help": "passes over the training films"})
-    small_epochs: int = field(default=0, metadata={"help": "of these, the first N at --small-size (progressive resizing)"})
-    small_size: int = field(default=160, metadata={"help": "side of the input in the first --small-epochs, pixels"})
-    batch: int = field(default=32, metadata={"help": "films in a step"})
-    lr: float = field(default=1e-4, metadata={"help": "peak learning rate of pretrained layers"})
-    new_layer_lr: float = field(default=10.0, metadata={"help": "learning rate of layers that start at random, as a multiple of --lr"})
-    weight_decay: float = field(default=1e-2, metadata={"help": "weight decay of AdamW"})
-    warmup: float = field(default=0.1, metadata={"help": "share of all steps in which the learning rate rises"})
-    loss: str = field(default="bce", metadata={"help": "training loss"})
-    ema: float = field(default=0.998, metadata={"help": "decay of the moving average of weights that is kept; 0: none"})
-    augment: str = field(default="standard", metadata={"help": "set of random changes to the training films"})
-    val_share: float = field(default=0.1, metadata={"help": "share of the training patients held out for validation"})
-    seed: int = field(default=0, metadata={"help": "seed of the split, of the first weights, of order and augmentation"})
+    arch: str = _flag("resnet50v2", "trunk of the network")
+    pooling: str = _flag("lse", "how the last feature map becomes one vector")
+    epochs: int = _flag(8, "passes over the training films")
+    size: int = _flag(224, "side of the input, pixels")
+    small_epochs: int = _flag(0, "of the epochs, how many first ones see --small-size pixels (progressive resizing)")
+    small_size: int = _flag(160, "side of the input in the first --small-epochs, pixels")
+    normal_share: float = _flag(1.0, "share of the films without any finding that an epoch draws, anew each time")
+    frozen: int = _flag(0, "how many blocks of the trunk, counted from the input, stay as they started")
+    batch: int = _flag(32, "films in a step")
+    lr: float = _flag(2e-4, "peak learning rate of layers that start trained")
+    new_layer_lr: float = _flag(10.0, "learning rate of layers that start at random, as a multiple of --lr")
+    weight_decay: float = _flag(0.02, "weight decay of AdamW")
+    warmup: float = _flag(0.1, "share of all steps in which the learning rate rises")
+    loss: str = _flag("bce", "what is minimised")
+    ema: float = _flag(0.998, "decay of the moving average of the weights that is kept; 0: keep the weights themselves")
+    precision: str = _flag("auto", "arithmetic of the trunk; auto: bf16 on a GPU or a processor with AMX, else f32")
+    augment: str = _flag("standard", "set of random changes to the training films")
+    val_share: float = _flag(0.1, "share of the training patients held out for validation")
+    seed: int = _flag(0, "seed of the split, the first weights, the order and the augmentation")
 
 
 @dataclass(frozen=True)

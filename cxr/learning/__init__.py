@@ -1,0 +1,1 @@
+"""Models are trained, measured and exported. The only wing that knows torch."""

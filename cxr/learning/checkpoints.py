@@ -1,0 +1,85 @@
+"""One self-describing file: weights, and in its metadata everything needed to build the network again."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cxr.errors import ModelFileError
+from cxr.learning.models import FilmNet, build
+from cxr.tasks import TASKS, Preprocessing, Recipe, Task
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and what they belong to."""
+
+    tensors: dict[str, Tensor]
+    task: str
+    recipe: Recipe
+    epoch: int  # finished
+    record: dict[str, Any]  # data, versions, figures; goes into the exported file's training record
+
+    def network(self, prefix: str = "model.") -> FilmNet:
+        """The network with the tensors under `prefix` as its weights."""
+        task = TASKS[self.task]
+        net = build(
+            self.recipe.arch, self.recipe.pooling, len(task.labels), task.preprocessing.channels, self.recipe.seed
+        )
+        net.load_state_dict(strip(self.tensors, prefix))
+        return net
+
+    def preprocessing(self) -> Preprocessing:
+        """The task's, at the size that the network was trained with."""
+        return preprocessing(TASKS[self.task], self.recipe)
+
+
+def preprocessing(task: Task, recipe: Recipe) -> Preprocessing:
+    return dataclasses.replace(task.preprocessing, size=recipe.size)
+
+
+def strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def save(file: Path, checkpoint: Checkpoint) -> None:
+    """Write to a temporary name, then rename: a full disk or a kill leaves the last good file as it was."""
+    about = {"task": checkpoint.task, "recipe": dataclasses.asdict(checkpoint.recipe)}
+    about |= {"epoch": checkpoint.epoch, "record": checkpoint.record}
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        tensors = {name: t.detach().contiguous() for name, t in checkpoint.tensors.items()}
+        save_file(tensors, unfinished, {"cxr": json.dumps(about)})
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(file: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or not a checkpoint of this project.
+    """
+    if not file.is_file():
+        raise ModelFileError(f"There is no checkpoint {file}; give a run folder or a .safetensors file.")
+    try:
+        with safe_open(file, "pt") as stored:
+            about = json.loads(stored.metadata()["cxr"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+        recipe = Recipe(**about["recipe"])
+        return Checkpoint(tensors, about["task"], recipe, about["epoch"], about["record"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{file.name} is not a checkpoint of this project, or is damaged ({error}).") from error
+
+
+def find(run_or_file: Path) -> Path:
+    """A run folder stands for its best checkpoint."""
+    return run_or_file / "best.safetensors" if run_or_file.is_dir() else run_or_file
