@@ -24,12 +24,16 @@ class Settings:
     instance_path: str = _setting("instance", "folder of the database and of the stored films")
     database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the instance folder")
     secret_key: str = _setting("", "key that signs sessions and forms; required under gunicorn")
-    allowed_hosts: str = _setting("", "host names, separated by commas, that the desk answers to; empty: any under gunicorn")
+    allowed_hosts: str = _setting(
+        "", "host names, separated by commas, that the desk answers to; empty: any under gunicorn"
+    )
     model: str = _setting("", "exported model file to read with; empty: the shipped chestxray14")
     operating_point: str = _setting(
         "youden", "operating points by which a finding counts as above", ("youden", "sensitivity90", "specificity90")
     )
-    precision: str = _setting("auto", "arithmetic of the engine; auto: bf16 where the processor has it", ("auto", "bf16", "f32"))
+    precision: str = _setting(
+        "auto", "arithmetic of the engine; auto: bf16 where the processor has it", ("auto", "bf16", "f32")
+    )
     threads: int = _setting(0, "threads of one engine; 0: the machine's cores shared among the workers")
     workers: int = _setting(1, "processes that share this machine, told to the engine so that it divides the cores")
     max_film_bytes: int = _setting(64 * MIB, "largest film file, in bytes")

@@ -59,12 +59,19 @@ function send(file, row) {
     request.setRequestHeader("Accept", "application/json");
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => showProgress(row, event));
-    request.addEventListener("load", () =>
-      request.status === 200 ? resolve(request.response) : reject(new Error(request.response?.error ?? `The desk answered with HTTP ${request.status}.`)),
-    );
+    request.addEventListener("load", () => {
+      const film = request.response?.films?.[0];
+      if (film) resolve(film);
+      else reject(new Error(sentence(request)));
+    });
     request.addEventListener("error", () => reject(new Error("The connection was lost; choose the file again.")));
     request.send(body(file));
   });
+}
+
+function sentence(request) {
+  const answer = request.response;
+  return answer?.refused?.[0]?.error ?? answer?.error ?? `The desk answered with HTTP ${request.status}; try again.`;
 }
 
 function body(file) {

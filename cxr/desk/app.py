@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, make_response, render_template
+from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
@@ -83,8 +84,15 @@ def _equip(app: Flask) -> None:
     app.register_blueprint(api)
     app.register_error_handler(CxrError, answer_error)
     app.register_error_handler(HTTPException, answer_error)
+    app.json = _InGivenOrder(app)
     app.add_template_filter(_moment, "moment")
     app.jinja_env.globals.update(disclaimer=DISCLAIMER, version=__version__)
+
+
+class _InGivenOrder(DefaultJSONProvider):
+    """JSON whose keys stand in the order in which a reader wants them, not in that of the alphabet."""
+
+    sort_keys = False
 
 
 def answer_error(error: Exception) -> AnyResponse:

@@ -26,20 +26,23 @@ class HeatmapFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock = threading.Lock()  # a film may be deleted while its files are being written
 
     def write(self, film: FilmRow) -> None:
         assert film.report is not None
         report = film.report.restore()
         own = self.folder / film.gradcam
-        own.mkdir(parents=True, exist_ok=True)
-        for finding in report.findings:
-            part = own / f"{finding.label}.part"
-            part.write_bytes(report.heatmap_png(finding.label))
-            part.replace(own / f"{finding.label}.png")
+        with self._lock:
+            own.mkdir(parents=True, exist_ok=True)
+            for finding in report.findings:
+                part = own / f"{finding.label}.part"
+                part.write_bytes(report.heatmap_png(finding.label))
+                part.replace(own / f"{finding.label}.png")
 
     def delete(self, film: FilmRow) -> None:
         if film.gradcam:
-            shutil.rmtree(self.folder / film.gradcam, ignore_errors=True)
+            with self._lock:
+                shutil.rmtree(self.folder / film.gradcam, ignore_errors=True)
 
 
 class Intake:

@@ -7,7 +7,6 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.pictures import preview_png, raw_pixels
-from cxr.desk.tables import FilmRow
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import film_summary, find_film, find_report, intake, settings, wants_json
 from cxr.errors import BadRequest, NotFound
@@ -35,6 +34,8 @@ def upload_page() -> str:
 @pages.post("/films")
 def upload() -> AnyResponse | tuple[str, int]:
     taken = take_in_all(intake(), request, settings())
+    if wants_json():
+        return _outcomes(taken)
     if len(taken.films) + len(taken.refused) == 1:
         return _answer_one(taken)
     if not taken.films:
@@ -108,13 +109,16 @@ def _log_odds(probability: float) -> float:
     return log(clipped / (1 - clipped))
 
 
+def _outcomes(taken: Taken) -> Response:
+    """For the upload page's script: what became of each file. Refusals are part of the answer, not its status."""
+    films = [film_summary(find_film(film_id)) for film_id in taken.films]
+    return jsonify(films=films, refused=[{"name": r.name, "error": str(r.error)} for r in taken.refused])
+
+
 def _answer_one(taken: Taken) -> AnyResponse:
     if taken.refused:
         raise taken.refused[0].error
-    film: FilmRow = find_film(taken.films[0])
-    if wants_json():
-        return jsonify(film_summary(film))
-    return redirect(url_for("pages.film", film_id=film.id), 303)
+    return redirect(url_for("pages.film", film_id=taken.films[0]), 303)
 
 
 def _common_status(taken: Taken) -> int:

@@ -1,0 +1,76 @@
+"""A desk to test: the real application with the real model, its instance folder thrown away afterwards."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from cxr.desk.app import create_app
+from cxr.desk.intake import Intake
+from cxr.reading.reader import Reader
+from cxr.settings import Settings
+
+Files = tuple[tuple[str, bytes], ...]
+
+
+class Desk:
+    def __init__(self, app: Flask, folder: Path) -> None:
+        self.app, self.folder = app, folder
+        self.intake: Intake = app.extensions["intake"]
+        self.client: FlaskClient = app.test_client()
+
+    def token(self) -> str:
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.client.get("/").text)
+        assert found
+        return found[1]
+
+    def upload(self, *files: tuple[str, bytes], **fields: str) -> TestResponse:
+        """POST /films as the form of the upload page sends it."""
+        return self.client.post("/films", data=_form(files, {"csrf_token": self.token(), **fields}))
+
+    def api_upload(self, name: str, content: bytes, **fields: str) -> TestResponse:
+        return self.client.post("/api/v1/films", data=_form(((name, content),), fields))
+
+    def films(self) -> list[dict[str, Any]]:
+        listed = self.client.get("/api/v1/films?limit=100").get_json()["films"]
+        assert isinstance(listed, list)
+        return listed
+
+    def stored_files(self) -> list[Path]:
+        return [path for path in (self.folder / "instance" / "films").rglob("*") if path.is_file()]
+
+    def heatmap_files(self) -> list[Path]:
+        return list((self.folder / "gradcam").rglob("*.png"))
+
+    def keeps_nothing(self) -> bool:
+        return not self.films() and not self.stored_files()
+
+
+@contextmanager
+def open_desk(folder: Path, reader: Reader, *, local: bool = True, **settings: Any) -> Iterator[Desk]:
+    chosen = Settings(instance_path=str(folder / "instance"), **settings)
+    app = create_app(chosen, local=local, reader=reader)
+    intake = app.extensions["intake"]
+    if intake.heatmaps:
+        intake.heatmaps.folder = folder / "gradcam"
+    try:
+        yield Desk(app, folder)
+    finally:
+        intake.close()
+
+
+def sentence_of(answer: TestResponse) -> str:
+    """What an error page says, without its markup."""
+    found = re.search(r'<section class="notice bad".*?</section>', answer.text, re.DOTALL)
+    assert found, answer.text
+    return " ".join(re.sub(r"<[^>]*>", " ", found[0]).split())
+
+
+def _form(files: Files, fields: dict[str, str]) -> dict[str, Any]:
+    return {**fields, "film": [(io.BytesIO(content), name) for name, content in files]}

@@ -1,0 +1,148 @@
+"""A process that dies loses nothing, and no film is read twice."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
+from cxr.desk.tables import State
+from cxr.films.read import read_film
+from cxr.reading.reader import Reader
+from tests.desk.desk import Desk, open_desk
+
+LONG_AGO_S = -1.0  # a lease that has run out before it begins
+NEW = NewFilm("left.png", "PNG", "chestxray14", "upload", b"thumbnail", gradcam=False)
+
+
+def _open(folder: Path) -> Store:
+    folder.mkdir(exist_ok=True)
+    return Store(f"sqlite:///{folder / 'desk.sqlite3'}", folder)
+
+
+def _leave_behind(folder: Path, content: bytes, *, reading: bool) -> Claim:
+    """What a process leaves that dies while a film waits or is being read."""
+    store = _open(folder)
+    claim = store.add(content, NEW, LONG_AGO_S)
+    if reading:
+        assert store.begin(claim, LONG_AGO_S)
+    store.close()
+    return claim
+
+
+@pytest.mark.parametrize("reading", [False, True])
+def test_a_film_that_a_crash_left_is_read_at_the_next_start(
+    tmp_path: Path, reader: Reader, film_png: bytes, reading: bool
+) -> None:
+    claim = _leave_behind(tmp_path / "instance", film_png, reading=reading)
+    with open_desk(tmp_path, reader) as desk:
+        deadline = time.monotonic() + 20
+        while desk.films()[0]["state"] != State.READ and time.monotonic() < deadline:
+            time.sleep(0.02)
+        film = desk.client.get(f"/api/v1/films/{claim.film_id}").get_json()
+        assert film["state"] == "read"
+        assert len(film["findings"]) == len(reader.info.labels)
+
+
+def test_a_film_under_lease_is_left_to_its_reader(tmp_path: Path) -> None:
+    store = _open(tmp_path)
+    store.begin(store.add(b"film", NEW, 60), 60)
+    assert store.claim_stale(60) is None
+    store.close()
+
+
+def test_an_answer_that_comes_after_the_lease_was_taken_over_is_dropped(
+    tmp_path: Path, reader: Reader, film_png: bytes
+) -> None:
+    store = _open(tmp_path)
+    slow = store.add(film_png, NEW, LONG_AGO_S)
+    quick = store.claim_stale(60)
+    assert quick is not None and quick.film_id == slow.film_id
+    report = reader.read(read_film(film_png))
+    assert not store.begin(slow, 60)
+    assert not store.finish(slow, report)
+    assert store.begin(quick, 60)
+    assert store.finish(quick, report)
+    assert not store.finish(quick, report)
+    store.close()
+
+
+def test_several_processes_never_take_the_same_film(tmp_path: Path) -> None:
+    filler = _open(tmp_path)
+    left = {filler.add(f"film {n}".encode(), NEW, LONG_AGO_S).film_id for n in range(40)}
+
+    def take(_: int) -> list[str]:
+        store, taken = _open(tmp_path), []
+        while claim := store.claim_stale(60):
+            taken.append(claim.film_id)
+        store.close()
+        return taken
+
+    with ThreadPoolExecutor(4) as processes:
+        taken = [film_id for batch in processes.map(take, range(4)) for film_id in batch]
+    assert len(taken) == len(left)
+    assert set(taken) == left
+    filler.close()
+
+
+def test_a_film_that_takes_its_readers_down_is_given_up(tmp_path: Path) -> None:
+    store = _open(tmp_path)
+    film_id = store.add(b"film", NEW, LONG_AGO_S).film_id
+    for _ in range(MOST_ATTEMPTS):
+        claim = store.claim_stale(LONG_AGO_S)
+        assert claim and store.begin(claim, LONG_AGO_S)
+    assert store.claim_stale(60) is None
+    assert store.film(film_id).state == State.FAILED
+    assert "broken off 3 times" in store.film(film_id).error
+    store.close()
+
+
+def test_a_film_deleted_while_it_is_read_stays_deleted(tmp_path: Path, reader: Reader, film_png: bytes) -> None:
+    store = _open(tmp_path)
+    claim = store.add(film_png, NEW, 60)
+    store.begin(claim, 60)
+    store.delete(claim.film_id)
+    assert not store.finish(claim, reader.read(read_film(film_png)))
+    assert store.page(10).films == []
+    store.close()
+
+
+def test_bytes_that_a_crash_left_without_a_film_are_swept_after_an_hour(desk: Desk, film_png: bytes) -> None:
+    desk.api_upload("kept.png", film_png)
+    folder = desk.folder / "instance" / "films"
+    (folder / "aa").mkdir(exist_ok=True)
+    for orphan, age_s in ((folder / "aa" / "old", 7200), (folder / "old.part", 7200), (folder / "new.part", 60)):
+        orphan.write_bytes(b"film")
+        os.utime(orphan, (time.time() - age_s,) * 2)
+    desk.intake.store.sweep()
+    assert {path.name for path in desk.stored_files()} - {"new.part"} == {desk.intake.store.page(1).films[0].sha256}
+
+
+def test_a_fault_while_reading_is_told_and_kept_apart_from_other_films(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(_: object) -> None:
+        raise RuntimeError("Doe^Jane")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.intake.reader, "read", break_down)
+        film = desk.api_upload("secret name.png", film_png).get_json()
+    assert film["state"] == "failed"
+    assert "its log says more" in film["error"] and "Doe" not in film["error"]
+    assert "This film was not read" in desk.client.get(film["links"]["page"]).text
+    assert desk.client.get(f"/films/{film['id']}/heatmaps/Mass.png").status_code == 409
+    assert "secret name" not in caplog.text
+    assert desk.api_upload("b.png", film_png).get_json()["state"] == "read"
+
+
+def test_an_unforeseen_fault_is_a_plain_page_without_a_traceback(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("kaboom")
+
+    monkeypatch.setattr(desk.intake.store, "page", break_down)
+    answer = desk.client.get("/films")
+    assert answer.status_code == 500
+    assert "kaboom" not in answer.text and "Traceback" not in answer.text
+    assert desk.client.get("/api/v1/films").get_json()["status"] == 500
