@@ -1,13 +1,118 @@
-"""A file or its bytes -> Film, decided by content, never by name."""
+"""A file or its bytes -> Film, decided by content and never by name; what is no frontal chest film is refused."""
 
 import os
 from pathlib import Path
 
-from cxr.films.film import Film, Limits
-from cxr.films.raster import read_raster
+from cxr.errors import NotAFilm, NotFound, UnreadableFilm
+from cxr.films.dicom import describe, film_of
+from cxr.films.dicomfile import DicomFile, is_dicom, parse_dicom
+from cxr.films.film import Film, Limits, Metadata
+from cxr.films.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_raster
+
+_SEND = "Send the film as PNG, JPEG or DICOM."
+_OTHER_FORMATS = {
+    b"GIF8": "a GIF image",
+    b"BM": "a BMP image",
+    b"II*\0": "a TIFF image",
+    b"MM\0*": "a TIFF image",
+    b"RIFF": "a WebP image, a sound or a video",
+    b"%PDF": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 image",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 image",
+}
+
+# Defined terms of Modality (0008,0060), PS3.3 C.7.3.1.1.1, under which chest films come: radiographs, scanned films
+# and secondary captures. All others are something else: CT, MR, US, NM, PT, MG, SR, PR, ...
+_FILM_MODALITIES = {None, "CR", "DX", "DR", "RG", "RF", "HC", "OT", "SC"}
+_DICOMDIR = "1.2.840.10008.1.3.10"
+# Body Part Examined (0018,0015), PS3.16 Annex L: what is certainly not a chest. Stations also write words of their own.
+_OTHER_BODY_PARTS = """
+    ABDOMEN ANKLE ARM BREAST CALCANEUS CLAVICLE COCCYX CSPINE ELBOW EXTREMITY FEMUR FIBULA FINGER FOOT FOREARM HAND
+    HEAD HEEL HIP HUMERUS JAW KNEE LEG LSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA PELVIS RADIUS SCAPULA SHOULDER
+    SINUS SKULL SPINE SSPINE TEETH TIBIA TOE TSPINE ULNA WRIST ZYGOMA
+"""
+# View Position (0018,5101), PS3.3 C.8.1.2.1 and C.8.7.5: lateral and oblique. A decubitus film (LLD, RLD) is frontal.
+_OTHER_VIEWS = {
+    "LL": "lateral",
+    "RL": "lateral",
+    "LATERAL": "lateral",
+    "LAT": "lateral",
+    "LLO": "oblique",
+    "RLO": "oblique",
+}
+
+_DEFAULT_LIMITS = Limits()
 
 
-def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = Limits()) -> Film:
-    """Path or bytes of a PNG, JPEG or DICOM file -> Film."""
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    return read_raster(data, limits)
+def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_LIMITS) -> Film:
+    """Path or bytes of a PNG, JPEG or DICOM film -> Film.
+
+    Raises:
+        NotFound: no such file.
+        NotAFilm: not PNG, JPEG or DICOM.
+        TooLarge: beyond the limits, by its header.
+        UnreadableFilm: damaged, or not a frontal chest radiograph by its header.
+    """
+    data = source if isinstance(source, bytes) else _read_file(Path(source), limits)
+    limits.validate_file(len(data))
+    if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
+        return read_raster(data, limits)
+    _validate_dicom(data)
+    file = parse_dicom(data, limits)
+    _validate_kind(file, describe(file))
+    return film_of(file, limits)
+
+
+def _read_file(path: Path, limits: Limits) -> bytes:
+    """The bytes of a file, unless it is larger than a film may be."""
+    name = _shown(path.name)
+    try:
+        if not path.is_file():
+            raise NotFound(f"There is no file {name}. Check the name.")
+        limits.validate_file(path.stat().st_size)
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UnreadableFilm(f"The file {name} cannot be opened. Check its name and its permissions.") from error
+
+
+def _shown(name: str) -> str:
+    """A file name as it may stand in a sentence: no control characters, not 300 letters."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return f"'{printable if len(printable) <= 80 else printable[:77] + '...'}'"
+
+
+def _validate_dicom(data: bytes) -> None:
+    if not data:
+        raise NotAFilm(f"The file is empty. {_SEND}")
+    known = next((name for start, name in _OTHER_FORMATS.items() if data.startswith(start)), None)
+    if known and data[128:132] != b"DICM":
+        raise NotAFilm(f"The file is {known}. {_SEND}")
+    if not is_dicom(data):
+        kind = "a text" if _is_text(data[:512]) else "of an unknown format"
+        raise NotAFilm(f"The file is {kind}. {_SEND}")
+
+
+def _is_text(beginning: bytes) -> bool:
+    return not any(byte < 32 and byte not in b"\t\n\r\f" for byte in beginning)
+
+
+def _validate_kind(file: DicomFile, metadata: Metadata) -> None:
+    """Is it a frontal chest radiograph, as far as the header knows?"""
+    if str(file.dataset.get("MediaStorageSOPClassUID")) == _DICOMDIR:
+        raise UnreadableFilm("The file is a DICOMDIR, a list of files. Send the films that it lists.")
+    if metadata.modality not in _FILM_MODALITIES:
+        raise UnreadableFilm(
+            f"Modality (0008,0060) is {_shown(metadata.modality or '')}, not a radiograph. "
+            "Send a frontal chest film (CR or DX)."
+        )
+    if metadata.body_part in _OTHER_BODY_PARTS.split():
+        raise UnreadableFilm(
+            f"Body Part Examined (0018,0015) is {_shown(metadata.body_part or '')}. Send a frontal chest film."
+        )
+    if metadata.view_position in _OTHER_VIEWS:
+        raise UnreadableFilm(
+            f"View Position (0018,5101) is {_shown(metadata.view_position or '')}: the film is "
+            f"{_OTHER_VIEWS[metadata.view_position or '']}. Send the frontal film (PA or AP)."
+        )
