@@ -78,7 +78,8 @@ def _apply_modality(codes: NDArray[np.int64], how: Rendering) -> Values:
 
 def _apply_voi(values: Values, voi: Lut | Window) -> Values:
     if isinstance(voi, Lut):
-        return _look_up(np.round(values).astype(np.int64), voi) / (2**voi.bits - 1)
+        grey: Values = _look_up(np.round(values).astype(np.int64), voi) / (2**voi.bits - 1)
+        return grey
     return WINDOWS[voi.function](values, voi.centre, voi.width)
 
 
@@ -131,4 +132,5 @@ def _stretch(values: Values, present: NDArray[np.bool_]) -> Values:
     flat grey. Viewers do the same with a film that brings no window.
     """
     least, greatest = values[present].min(), values[present].max()
-    return (values - least) / max(greatest - least, 1e-12)
+    stretched: Values = (values - least) / max(greatest - least, 1e-12)
+    return stretched
