@@ -43,6 +43,7 @@ class Frame:
     high_bit: int
     by_plane: bool  # Planar Configuration (0028,0006) is 1: RRR... GGG... BBB...
     frames: int
+    in_words: bool = False  # the value representation is OW, so that big endian swaps pairs of 8-bit pixels
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,8 @@ def _unpack(data: bytes, frame: Frame) -> Stored:
             f"Pixel Data (7FE0,0010) has {len(data)} of {count * dtype.itemsize} bytes: the file was cut short. "
             "Send it again."
         )
-    big_endian = frame.transfer_syntax == BIG_ENDIAN
-    if big_endian and dtype.itemsize == 2:
-        values = np.frombuffer(data, dtype.newbyteorder(">"), count).astype(dtype)
+    if frame.transfer_syntax == BIG_ENDIAN and (dtype.itemsize == 2 or frame.in_words):
+        values = np.frombuffer(data, np.uint16, len(data) // 2).byteswap().view(dtype)[:count]
     else:
         values = np.frombuffer(data, dtype, count)
     # Before 1998 overlays lay in the unused bits, below or above the pixel.
