@@ -75,7 +75,8 @@ def test_a_shared_desk_neither_writes_nor_serves_heatmap_files(tmp_path: Path, r
 def test_every_answer_carries_the_security_headers(desk: Desk, film_png: bytes) -> None:
     page = desk.upload(("a.png", film_png)).location
     for address in ("/", page, f"{page}/film.png", f"{page}/pixels", "/api/v1/films", "/nowhere", "/static/desk.css"):
-        headers = desk.client.get(address).headers
+        with desk.client.get(address) as answer:
+            headers = answer.headers
         assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self';")
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["X-Content-Type-Options"] == "nosniff"

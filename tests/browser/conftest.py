@@ -1,0 +1,81 @@
+"""A desk that runs, and a browser that looks at it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import waitress
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from cxr.reading.reader import Reader
+from tests.desk.desk import Desk, open_desk
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
+REPORT_CSP = "addEventListener('securitypolicyviolation', e => console.error(`CSP ${e.violatedDirective}`))"
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def served_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with open_desk(tmp_path_factory.mktemp("desk"), Reader.load(), heatmap_files=True) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="session")
+def address(served_desk: Desk) -> Iterator[str]:
+    server = waitress.create_server(served_desk.app, host="127.0.0.1", port=0, threads=4)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}; install Debian's chromium to run this test")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
+    """Opens pages of the desk; a console error, a script error or a CSP violation in any of them fails the test."""
+    contexts, complaints = [], []
+
+    def open_page(path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(base_url=address, **{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        context.add_init_script(REPORT_CSP)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def shoot() -> Callable[[Page, str], None]:
+    """Keeps a picture of the whole page, to be looked at by people."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+
+    def shoot(page: Page, name: str) -> None:
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    return shoot
