@@ -6,6 +6,7 @@ reader needs to turn logits into an answer is in it, keyed by label name, so tha
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +67,9 @@ class ModelInfo:
             raw = json.loads(text)
             schema = raw.pop("schema")
             if schema != SCHEMA:
-                raise ModelFileError(f"The model file has schema {schema}, this version reads {SCHEMA}; export it again.")
+                raise ModelFileError(
+                    f"The model file has schema {schema}, this version reads {SCHEMA}; export it again."
+                )
             info = cls(**{**raw, **_typed(raw)})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(f"The model file's metadata cannot be read ({error}); export it again.") from error
@@ -88,7 +91,7 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _validate(info: ModelInfo) -> None:
-    keyed = {"platt": info.platt, "map_scale": info.map_scale}
+    keyed: dict[str, Mapping[str, object]] = {"calibration": info.platt, "map scale": info.map_scale}
     keyed |= {f"operating points {name!r}": points for name, points in info.operating_points.items()}
     for what, by_label in keyed.items():
         missing = [label for label in info.labels if label not in by_label]

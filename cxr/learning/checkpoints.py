@@ -51,8 +51,12 @@ def strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def save(file: Path, checkpoint: Checkpoint) -> None:
     """Write to a temporary name, then rename: a full disk or a kill leaves the last good file as it was."""
-    about = {"task": checkpoint.task, "recipe": dataclasses.asdict(checkpoint.recipe)}
-    about |= {"epoch": checkpoint.epoch, "record": checkpoint.record}
+    about = {
+        "task": checkpoint.task,
+        "recipe": dataclasses.asdict(checkpoint.recipe),
+        "epoch": checkpoint.epoch,
+        "record": checkpoint.record,
+    }
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         tensors = {name: t.detach().contiguous() for name, t in checkpoint.tensors.items()}

@@ -5,36 +5,60 @@ import dataclasses
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torchvision
+from numpy.typing import NDArray
+from tqdm import tqdm
 
 from cxr import __version__
 from cxr.errors import CxrError
+from cxr.films.prepare import prepare
+from cxr.films.read import read_film
+from cxr.learning import checkpoints
 from cxr.learning.augment import AUGMENTATIONS
+from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import FilmTable, check_apart, pack, read_nih, split_by_patient
+from cxr.learning.evaluation import evaluate, read_scores, write
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import POOLINGS
 from cxr.learning.training import train
 from cxr.learning.trunks import ARCHITECTURES
 from cxr.tasks import TASKS, Recipe, Task
 
-CHOICES = {"precision": ("auto", "bf16", "f32"), "arch": ARCHITECTURES, "pooling": POOLINGS, "loss": LOSSES, "augment": AUGMENTATIONS}
+CHOICES = {
+    "precision": ("auto", "bf16", "f32"),
+    "arch": ARCHITECTURES,
+    "pooling": POOLINGS,
+    "loss": LOSSES,
+    "augment": AUGMENTATIONS,
+}
+
+TEST_HELP = "run folder, checkpoint, or a csv of `python -m cxr predict`"
 
 
 def run_train(arguments: list[str]) -> int:
     """Exit status of train.py: 0, or 1 after one sentence that says what is wrong."""
-    options = _train_parser().parse_args(arguments)
+    return _run(_train_parser(), arguments, _train)
+
+
+def run_test(arguments: list[str]) -> int:
+    """Exit status of test.py: 0, or 1 after one sentence that says what is wrong."""
+    return _run(_test_parser(), arguments, _test)
+
+
+def _run(parser: argparse.ArgumentParser, arguments: list[str], act: Callable[[argparse.Namespace], None]) -> int:
     try:
-        _train(options)
+        act(parser.parse_args(arguments))
     except CxrError as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on after the last finished epoch.", file=sys.stderr)
+        print(f"{parser.prog}: stopped; training goes on after its last finished epoch.", file=sys.stderr)
         return 130
     return 0
 
@@ -93,5 +117,42 @@ def _record(table: FilmTable, validation: FilmTable, init: Path | None) -> dict[
     }
 
 
-def run_test(arguments: list[str]) -> int:
-    raise NotImplementedError
+def _test_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="test.py", description="Test a model on the test list of a data set.")
+    parser.add_argument("model", type=Path, metavar="RUN_OR_CHECKPOINT", help=TEST_HELP)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set, as it is downloaded")
+    parser.add_argument(
+        "--task", choices=TASKS, default="chestxray14", help="task of a csv; a checkpoint knows its own"
+    )
+    parser.add_argument("--out", type=Path, help="folder for evaluation.txt, .json and .csv")
+    parser.add_argument("--limit", type=int, help="use only the first N films")
+    return parser
+
+
+def _test(options: argparse.Namespace) -> None:
+    from_csv = options.model.suffix == ".csv"
+    checkpoint = None if from_csv else checkpoints.load(checkpoints.find(options.model))
+    task = TASKS[checkpoint.task if checkpoint else options.task]
+    table = read_nih(options.data, "test", task.labels)
+    if options.limit:
+        table = table.take(np.arange(min(options.limit, len(table))))
+    scores = read_films_and_predict(checkpoint, table) if checkpoint else read_scores(options.model, table)
+    evaluation = evaluate(scores, table)
+    print(evaluation.to_text())
+    if options.out:
+        write(evaluation, options.out)
+
+
+def read_films_and_predict(checkpoint: Checkpoint, table: FilmTable, batch: int = 32) -> NDArray[np.float32]:
+    """Logits (N, K) of films read one by one from their files, as in serving; nothing is taken from a cache.
+
+    Raises:
+        TrainingDataError: a film cannot be read.
+    """
+    net, how = checkpoint.network().eval(), checkpoint.preprocessing()
+    logits = []
+    with torch.inference_mode():
+        for begin in tqdm(range(0, len(table), batch), "reading films", unit="batch"):
+            films = [prepare(read_film(path).pixels, how)[0] for path in table.paths[begin : begin + batch]]
+            logits.append(net(torch.from_numpy(np.concatenate(films))).numpy())
+    return np.concatenate(logits)

@@ -67,12 +67,12 @@ def read_nih(folder: Path, part: str, label_names: tuple[str, ...]) -> FilmTable
 
 
 def _nih_labels(findings: "pd.Series[str]", label_names: tuple[str, ...]) -> NDArray[np.float32]:
-    """"Effusion|Mass" -> a row of 1 and 0. `No Finding` is a row of zeros; a finding outside the task is no label."""
+    """ "Effusion|Mass" -> a row of 1 and 0. `No Finding` is a row of zeros; a finding outside the task is no label."""
     known = {*NIH_LABELS, "No Finding"}
     named = [set(text.split("|")) for text in findings]
     strangers = set().union(*named) - known
     if strangers:
-        raise TrainingDataError(f"Finding {sorted(strangers)[0]!r} is none of NIH's: {', '.join(sorted(known))}.")
+        raise TrainingDataError(f"Finding {min(strangers)!r} is none of NIH's: {', '.join(sorted(known))}.")
     return np.array([[label in names for label in label_names] for names in named], np.float32)
 
 
@@ -114,6 +114,9 @@ class PackedFilms:
 
     def __len__(self) -> int:
         return len(self.squares)
+
+    def take(self, rows: NDArray[np.intp]) -> "PackedFilms":
+        return PackedFilms(self.squares[rows], self.labels[rows])
 
 
 def pack(table: FilmTable, cache: Path, fit: str) -> PackedFilms:

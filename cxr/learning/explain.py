@@ -32,7 +32,7 @@ def gradcam(net: FilmNet, features: Tensor) -> Tensor:
 
 
 def gradcam_by_autograd(net: FilmNet, films: Tensor, label: int) -> Tensor:
-    """(N, C, S, S) -> Grad-CAM of one label (N, h, w) by definition: the reference the closed form is tested against."""
+    """(N, C, S, S) -> Grad-CAM of one label (N, h, w) by definition: the reference of the tests."""
     with torch.enable_grad():
         features = net.features(films).detach().requires_grad_()
         logits = net.head(features)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cxr.errors import ModelFileError
-from cxr.learning.trunks import ARCHITECTURES, translate_start
+from cxr.learning.trunks import ARCHITECTURES, Trunk, translate_start
 
 LSE_SHARPNESS = 10.0  # r of Pinheiro & Collobert 2015, as Wang et al. 2017 use it on chest films
 TRANSFER_CHANNELS = 1024
@@ -29,7 +29,7 @@ class LsePooling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, K, h, w) -> (N, M). torch.logsumexp subtracts the maximum first, so no exponential overflows."""
-        z = self.transfer(features).flatten(2).float() * self.sharpness
+        z = self.transfer(features).flatten(2) * self.sharpness
         return (torch.logsumexp(z, 2) - math.log(z.shape[2])) / self.sharpness
 
 
@@ -42,7 +42,7 @@ class AveragePooling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, K, h, w) -> (N, K)."""
-        return features.float().mean((2, 3))
+        return features.mean((2, 3))
 
 
 POOLINGS: dict[str, Callable[[int], nn.Module]] = {"lse": LsePooling, "avg": AveragePooling}
@@ -51,9 +51,8 @@ POOLINGS: dict[str, Callable[[int], nn.Module]] = {"lse": LsePooling, "avg": Ave
 class FilmNet(nn.Module):
     """Films (N, C, S, S) -> logits (N, labels); a probability is the sigmoid of a logit."""
 
-    def __init__(self, arch: str, pooling: str, labels: int, channels_in: int = 3, weights: str | None = None):
+    def __init__(self, arch: str, trunk: Trunk, pooling: str, labels: int):
         super().__init__()
-        trunk = ARCHITECTURES[arch](channels_in, weights)
         self.arch = arch
         self.trunk = trunk.layers
         self.blocks = trunk.blocks
@@ -68,9 +67,10 @@ class FilmNet(nn.Module):
         return self.trunk(films)  # type: ignore[no-any-return]
 
     def head(self, features: Tensor) -> Tensor:
-        """A (N, K, h, w) -> logits (N, labels), float32 whatever the trunk's precision."""
+        """A (N, K, h, w) -> logits (N, labels), in float32 at least: exponentials do not bear bf16."""
         with torch.autocast(features.device.type, enabled=False):
-            return self.classifier(self.pooling(features.float()))  # type: ignore[no-any-return]
+            exact = features if features.dtype == torch.float64 else features.float()
+            return self.classifier(self.pooling(exact))  # type: ignore[no-any-return]
 
     def forward(self, films: Tensor) -> Tensor:
         return self.head(self.features(films))
@@ -88,7 +88,9 @@ class FilmNet(nn.Module):
         renamed = {name: t.float() for name, t in translate_start(self.arch, tensors).items()}
         missing, unexpected = self.trunk.load_state_dict(renamed, strict=False)
         if unexpected:
-            raise ModelFileError(f"{file.name} does not fit {self.arch}: it holds {unexpected[0]!r}, which is not there.")
+            raise ModelFileError(
+                f"{file.name} does not fit {self.arch}: it holds {unexpected[0]!r}, which is not there."
+            )
         return [name for name in missing if not name.endswith("num_batches_tracked")]
 
     def freeze(self, blocks: int) -> None:
@@ -115,4 +117,4 @@ def build(arch: str, pooling: str, labels: int, channels_in: int, seed: int, wei
     """A network whose random layers depend on `seed` alone; the caller's generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return FilmNet(arch, pooling, labels, channels_in, weights)
+        return FilmNet(arch, ARCHITECTURES[arch](channels_in, weights), pooling, labels)

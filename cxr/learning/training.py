@@ -78,14 +78,16 @@ def predict(
 ) -> NDArray[np.float32]:
     """Logits (N, K) of packed films, prepared as in serving; never augmented."""
     net.eval()
-    logits = []
     with torch.inference_mode(), autocast(device):
-        for begin in range(0, len(films), batch):
-            squares = films.squares[begin : begin + batch].astype(np.float32) / 255
-            small = np.stack([fit_square(square, how.size, how.fit)[0] for square in squares])
-            x = torch.from_numpy(normalise(small, how)).to(device, memory_format=torch.channels_last)
-            logits.append(net(x).float().cpu().numpy())
-    return np.concatenate(logits)
+        return np.concatenate([net(x.to(device)).float().cpu().numpy() for x in prepared(films, how, batch)])
+
+
+def prepared(films: PackedFilms, how: Preprocessing, batch: int = 64) -> Iterator[Tensor]:
+    """Batches (n, C, S, S) of packed films, prepared as in serving; never augmented."""
+    for begin in range(0, len(films), batch):
+        squares = films.squares[begin : begin + batch].astype(np.float32) / 255
+        small = np.stack([fit_square(square, how.size, how.fit)[0] for square in squares])
+        yield torch.from_numpy(normalise(small, how)).contiguous(memory_format=torch.channels_last)
 
 
 def _start(task: Task, recipe: Recipe, start: Path | None, device: torch.device) -> Run:
@@ -126,16 +128,18 @@ def _epoch(run: Run, recipe: Recipe, films: PackedFilms, how: Preprocessing, dev
         _set_learning_rate(run.optimizer, recipe, (run.epoch * steps + step) / (recipe.epochs * steps))
         x = x.to(device, memory_format=torch.channels_last)
         losses.append(_step(run, recipe, x, y.to(device), run.epoch * steps + step))
-        progress.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", films_s=f"{recipe.batch * (progress.format_dict['rate'] or 0):.0f}")  # noqa: E501
+        rate = recipe.batch * (progress.format_dict["rate"] or 0)
+        progress.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", films_s=f"{rate:.0f}")
     return float(np.mean(losses))
 
 
 def _draw(films: PackedFilms, recipe: Recipe, generator: torch.Generator) -> NDArray[np.intp]:
     """The rows of one epoch, in an order drawn anew; of the films without a finding only `recipe.normal_share`."""
-    order = torch.randperm(len(films), generator=generator).numpy()
-    normal = np.flatnonzero(np.nansum(films.labels[order], axis=1) == 0)
-    left_out = normal[round(len(normal) * recipe.normal_share) :]
-    return np.delete(order, left_out)
+    normal = np.flatnonzero(np.nansum(films.labels, axis=1) == 0)
+    shuffled = normal[torch.randperm(len(normal), generator=generator).numpy()]
+    left_out = shuffled[round(len(normal) * recipe.normal_share) :]
+    kept = np.setdiff1d(np.arange(len(films)), left_out)
+    return kept[torch.randperm(len(kept), generator=generator).numpy()]
 
 
 def _at(how: Preprocessing, recipe: Recipe, epoch: int) -> Preprocessing:
@@ -162,7 +166,7 @@ def _step(run: Run, recipe: Recipe, x: Tensor, y: Tensor, step: int) -> float:
     if not torch.isfinite(loss):
         raise TrainingError(f"The loss is {loss.item()} at step {step}; lower --lr. The last checkpoint is intact.")
     run.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
     run.optimizer.step()
     if run.average is not run.net:

@@ -41,7 +41,7 @@ class PreActivationUnit(nn.Module):
         y = self.conv1(y)
         y = self.conv2(torch.relu(self.bn2(y)))
         y = self.conv3(torch.relu(self.bn3(y)))
-        return shortcut + y
+        return torch.add(shortcut, y)
 
 
 class ResNet50V2(nn.Module):

@@ -80,7 +80,7 @@ class Report:
 
     def map_of(self, label: str) -> NDArray[np.uint8]:
         """The (h, w) uint8 map of `label`. Raises NotFound when the model does not know the label."""
-        return self.maps[self._position(label)]
+        return np.asarray(self.maps[self._position(label)])
 
     def ranked(self) -> list[Finding]:
         """Findings, the furthest above its own operating point first (log odds, so rare findings compare fairly)."""
@@ -149,7 +149,7 @@ class Report:
         square = cv2.resize(self.map_of(label), (square_side, square_side), interpolation=cv2.INTER_CUBIC)
         rows = slice(round(self.box.top * square_side), max(1, round(self.box.bottom * square_side)))
         columns = slice(round(self.box.left * square_side), max(1, round(self.box.right * square_side)))
-        return square[rows, columns]
+        return np.asarray(square[rows, columns], np.uint8)
 
 
 def _logit(probability: float) -> float:
@@ -164,7 +164,7 @@ def _metadata(raw: dict[str, Any]) -> Metadata:
 
 def _colour(heat: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W) uint8 -> (H, W, 4) uint8 BGRA: inferno, which is ordered in lightness and safe for colour-blind eyes."""
-    return np.dstack([cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO), heat])
+    return np.dstack([cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO), heat]).astype(np.uint8, copy=False)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,0 +1,40 @@
+"""The command line: `python -m cxr COMMAND`. Each command imports what it needs when it is called."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from cxr import __version__
+from cxr.cli import export, predict
+from cxr.errors import CxrError
+
+# name -> (adds its flags, does it and returns the exit status)
+COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
+    "predict": (predict.add_flags, predict.run),
+    "export": (export.add_flags, export.run),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; its exit status, or 1 after one sentence that says what is wrong."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except CxrError as error:
+        print(f"cxr: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("cxr: stopped.", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser("cxr", description="Read chest films. Research and education; not a medical device.")
+    top.add_argument("--version", action="version", version=f"cxr {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for name, (add_flags, run) in COMMANDS.items():
+        about = (sys.modules[run.__module__].__doc__ or "").splitlines()[0]
+        command = commands.add_parser(name, help=about, description=about)
+        add_flags(command)
+        command.set_defaults(run=run)
+    return top

@@ -1,0 +1,135 @@
+"""Read films and print or store what the model sees; a film that cannot be read is a row with its reason."""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from tqdm import tqdm
+
+from cxr.errors import BadRequest, CxrError
+from cxr.films.film import Film, Limits
+from cxr.films.read import read_film
+from cxr.reading.reader import Reader
+from cxr.reading.report import DISCLAIMER, Report
+from cxr.settings import Settings
+from cxr.tasks import TASKS
+
+FILM_ENDINGS = {".png", ".jpg", ".jpeg", ".dcm", ".dicom", ""}  # looked for in folders; a named file may have any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one file: a film with its report, or the reason why there is none."""
+
+    path: Path
+    film: Film | None = None
+    report: Report | None = None
+    error: str = ""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("films", nargs="+", type=Path, metavar="FILM", help="PNG, JPEG or DICOM file, or a folder")
+    parser.add_argument("--task", choices=TASKS, help="refuse to answer unless the model is of this task")
+    parser.add_argument("--model", type=Path, help="exported model file (default: CXR_MODEL, else the shipped one)")
+    parser.add_argument("--csv", type=Path, metavar="OUT", help="write one row for each film, with all probabilities")
+    parser.add_argument(
+        "--overlays", type=Path, metavar="DIR", help="write the film with each heat map above its point"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each film, a line each")
+
+
+def run(options: argparse.Namespace) -> int:
+    """0, or 1 when a film could not be read."""
+    settings = Settings.from_environment()
+    reader = Reader.load(options.model, settings)
+    if options.task not in (None, reader.info.task):
+        raise BadRequest(
+            f"The model {reader.info.name} is of task {reader.info.task}, not {options.task}; see --model."
+        )
+    files = list(_files(options.films))
+    if not files:
+        raise BadRequest("There is no PNG, JPEG or DICOM file in the folders given.")
+    failed = 0
+    with ExitStack() as stack:
+        table = _table(stack, options.csv, reader) if options.csv else None
+        progress = tqdm(files, unit="film", disable=len(files) < 2 or not sys.stderr.isatty())
+        for answer in (_answer(file, reader, Limits.of(settings)) for file in progress):
+            failed += bool(answer.error)
+            _show(answer, options.json)
+            if table:
+                table.writerow(_row(answer, reader))
+            if options.overlays:
+                _draw(answer, options.overlays)
+    if failed:
+        print(f"{failed} of {len(files)} films could not be read.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _files(given: list[Path]) -> Iterator[Path]:
+    for path in given:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in FILM_ENDINGS)
+        else:
+            yield path
+
+
+def _answer(file: Path, reader: Reader, limits: Limits) -> Answer:
+    try:
+        film = read_film(file, limits)
+        return Answer(file, film, reader.read(film))
+    except CxrError as error:
+        return Answer(file, error=str(error))
+
+
+def _show(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        about = answer.report.to_dict() if answer.report else {"error": answer.error}
+        tqdm.write(json.dumps({"path": str(answer.path), **about}), file=sys.stdout)
+    elif answer.report:
+        tqdm.write(f"{answer.path}\n{_text(answer.report)}", file=sys.stdout)
+    else:
+        tqdm.write(f"{answer.path}: {answer.error}", file=sys.stderr)
+
+
+def _text(report: Report) -> str:
+    lines = [
+        f"  {'ABOVE' if f.above else 'below':5}  {f.title:20} {f.probability:6.1%}  "
+        f"(operating point {f.operating_point.threshold:.1%})"
+        for f in report.ranked()
+    ]
+    if not any(f.above for f in report.findings):
+        lines.insert(0, "  No finding above its operating point.")
+    lines += [f"  note: {note}" for note in report.film.notes]
+    return "\n".join([*lines, f"  {report.model.name} {report.model.sha256[:12]}. {DISCLAIMER}"])
+
+
+def _table(stack: ExitStack, out: Path, reader: Reader) -> "csv.DictWriter[str]":
+    try:
+        file: TextIO = stack.enter_context(out.open("w", newline=""))
+    except OSError as error:
+        raise BadRequest(f"{out} cannot be written ({error.strerror}); choose another --csv.") from error
+    table = csv.DictWriter(file, ["film", "task", "model", *reader.info.labels, "error"])
+    table.writeheader()
+    return table
+
+
+def _row(answer: Answer, reader: Reader) -> dict[str, str]:
+    about = {"film": str(answer.path), "task": reader.info.task, "model": reader.identity.sha256, "error": answer.error}
+    findings = answer.report.findings if answer.report else ()
+    return about | {f.label: f"{f.probability:.6f}" for f in findings}
+
+
+def _draw(answer: Answer, folder: Path) -> None:
+    if answer.report is None or answer.film is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for finding in answer.report.ranked():
+        if finding.above:
+            file = folder / f"{answer.path.stem}_{finding.label}.png"
+            file.write_bytes(answer.report.overlay_png(finding.label, answer.film))

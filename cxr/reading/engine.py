@@ -1,0 +1,104 @@
+"""Array in, outputs out: an exported model run by OpenVINO, with its precision stated."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from cxr.errors import ModelFileError
+from cxr.modelfile import METADATA_KEY, OUTPUTS, ModelInfo
+from cxr.settings import Settings
+
+SHIPPED = Path(__file__).resolve().parent.parent / "weights" / "chestxray14.onnx"
+CPU_FLAGS = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one forward pass gives for N films."""
+
+    logits: NDArray[np.float32]  # (N, K)
+    maps: NDArray[np.float32]  # (N, K, h, w), Grad-CAM, not scaled
+    distance: NDArray[np.float32]  # (N,)
+
+
+class Engine:
+    """A compiled model. `run` may be called from several threads at once."""
+
+    def __init__(self, model: Path, settings: Settings | None = None):
+        """Read and compile `model`.
+
+        Raises:
+            ModelFileError: the file is missing, damaged, or not exported by this project.
+        """
+        settings = settings or Settings()
+        self.model = model
+        network = _read(model)
+        self.info = _read_info(network, model)
+        self.precision = _precision(settings.precision)
+        self._compiled = openvino.Core().compile_model(
+            network,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": self.precision,
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": _threads(settings),
+                # Pinned, two processes on one machine would take the same core and leave the other idle.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the model file: which weights answered."""
+        return hashlib.sha256(self.model.read_bytes()).hexdigest()
+
+    @property
+    def version(self) -> str:
+        return f"OpenVINO {openvino.__version__.split('-')[0]}, {self.precision}"
+
+    def run(self, films: NDArray[np.float32]) -> Outputs:
+        """Prepared films (N, C, S, S) -> outputs. Each call has a request of its own, so calls never share a buffer."""
+        answers = self._compiled.create_infer_request().infer([films], share_inputs=True)
+        return Outputs(*(answers[name].copy() for name in OUTPUTS))
+
+
+def _read(model: Path) -> openvino.Model:
+    if not model.is_file():
+        raise ModelFileError(f"There is no model file {model.name}; give an exported .onnx file with --model.")
+    try:
+        return openvino.Core().read_model(model)
+    except RuntimeError as error:
+        raise ModelFileError(
+            f"The model file {model.name} cannot be read: it is damaged or not an ONNX file; copy or export it again."
+        ) from error
+
+
+def _read_info(network: openvino.Model, model: Path) -> ModelInfo:
+    names = {name for output in network.outputs for name in output.names}
+    try:
+        text = str(network.get_rt_info(["framework", METADATA_KEY]).astype(str))
+    except RuntimeError as error:
+        raise ModelFileError(f"{model.name} was not exported by this project; use `python -m cxr export`.") from error
+    if not names.issuperset(OUTPUTS):
+        raise ModelFileError(f"{model.name} has outputs {sorted(names)}, not {list(OUTPUTS)}; export it again.")
+    return ModelInfo.from_json(text)
+
+
+def _precision(wanted: str) -> str:
+    """bf16 only with AMX: a processor that merely has the AVX-512 bf16 instructions is slower with them than in f32."""
+    if wanted != "auto":
+        return wanted
+    return "bf16" if CPU_FLAGS.exists() and "amx_bf16" in CPU_FLAGS.read_text() else "f32"
+
+
+def _threads(settings: Settings) -> int:
+    """Threads of one engine; 0 lets OpenVINO take all cores."""
+    if settings.threads or settings.workers <= 1:
+        return settings.threads
+    return max(1, (os.cpu_count() or 1) // settings.workers)

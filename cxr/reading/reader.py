@@ -1,0 +1,94 @@
+"""The one pipeline by which every door reads a film: prepare, engine, calibrate."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr import __version__
+from cxr.errors import SettingError
+from cxr.films.film import Film
+from cxr.films.prepare import Box, prepare
+from cxr.metrics import sigmoid
+from cxr.modelfile import ModelInfo, OperatingPoint
+from cxr.reading.engine import SHIPPED, Engine, Outputs
+from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report
+from cxr.settings import Settings
+
+
+class Reader:
+    """Reads films with one model. `read` may be called from several threads at once."""
+
+    def __init__(self, engine: Engine, operating_points: str):
+        self._engine = engine
+        self.info: ModelInfo = engine.info
+        self._points = _points(self.info, operating_points)
+        self.identity = ModelIdentity(
+            self.info.name,
+            self.info.task,
+            self.info.title,
+            self.info.audience,
+            self.info.architecture,
+            engine.sha256,
+            operating_points,
+        )
+        self._versions = {"cxr": __version__, "engine": engine.version}
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, settings: Settings | None = None) -> "Reader":
+        """A reader of the model file `path`, else of the settings' model, else of the shipped one.
+
+        Raises:
+            ModelFileError: the file is missing, damaged, or not exported by this project.
+        """
+        settings = settings or Settings()
+        engine = Engine(Path(path or settings.model or SHIPPED), settings)
+        return cls(engine, settings.operating_point)
+
+    def read(self, film: Film) -> Report:
+        """What the model sees in one film."""
+        began = time.perf_counter()
+        x, box = prepare(film.pixels, self.info.preprocessing)
+        prepared = time.perf_counter()
+        outputs = self._engine.run(x)
+        done = time.perf_counter()
+        milliseconds = {"prepare": (prepared - began) * 1e3, "engine": (done - prepared) * 1e3}
+        return self._report(film, box, outputs, {name: round(ms, 2) for name, ms in milliseconds.items()})
+
+    def _report(self, film: Film, box: Box, outputs: Outputs, milliseconds: dict[str, float]) -> Report:
+        return Report(
+            findings=self._findings(outputs.logits[0]),
+            maps=self._scaled(outputs.maps[0]),
+            box=box,
+            model=self.identity,
+            check=FilmCheck(distance=round(float(outputs.distance[0]) / self.info.distance_scale, 3)),
+            film=film.metadata,
+            versions=self._versions,
+            milliseconds=milliseconds,
+        )
+
+    def _findings(self, logits: NDArray[np.float32]) -> tuple[Finding, ...]:
+        """Logits (K,) -> calibrated findings, in the model's order."""
+        platt = [self.info.platt[label] for label in self.info.labels]
+        slope, intercept = np.array([(p.slope, p.intercept) for p in platt]).T
+        probabilities = sigmoid(slope * logits + intercept)
+        return tuple(
+            Finding(label, float(p), self._points[label])
+            for label, p in zip(self.info.labels, probabilities, strict=True)
+        )
+
+    def _scaled(self, maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(K, h, w) -> uint8 on each label's fixed scale: 255 is `map_scale` and beyond."""
+        scale = np.array([self.info.map_scale[label] for label in self.info.labels], np.float32)[:, None, None]
+        shares = np.clip(maps / scale, 0, 1)  # (K, h, w)
+        return np.asarray(np.rint(shares * 255), np.uint8)
+
+
+def _points(info: ModelInfo, name: str) -> dict[str, OperatingPoint]:
+    if name not in info.operating_points:
+        known = ", ".join(info.operating_points)
+        raise SettingError(
+            f"The model {info.name} has no operating points {name!r}; set CXR_OPERATING_POINT to {known}."
+        )
+    return info.operating_points[name]

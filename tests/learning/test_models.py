@@ -1,0 +1,103 @@
+"""FilmNet and its parts."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cxr.errors import ModelFileError, TrainingError
+from cxr.learning.models import POOLINGS, LsePooling, build
+from cxr.learning.trunks import ARCHITECTURES
+from tests.learning.nets import tiny_net
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_every_architecture_gives_a_logit_for_each_label(arch: str, pooling: str) -> None:
+    net = build(arch, pooling, labels=14, channels_in=3, seed=0).eval()
+    with torch.inference_mode():
+        features = net.features(torch.zeros(2, 3, 64, 64))
+        assert features.shape[2:] == (2, 2)
+        assert net.head(features).shape == (2, 14)
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_architecture_takes_one_channel(arch: str) -> None:
+    assert build(arch, "avg", 2, channels_in=1, seed=0).eval()(torch.zeros(1, 1, 64, 64)).shape == (1, 2)
+
+
+def test_lse_of_equal_values_is_the_value() -> None:
+    pooling = _identity_pooling()
+    assert pooling(torch.full((1, 1, 2, 2), 0.7)).item() == pytest.approx(0.7)
+
+
+def test_lse_lies_between_mean_and_maximum() -> None:
+    # (1/10) log((e^0 + e^0 + e^0 + e^10) / 4)
+    assert _identity_pooling()(torch.tensor([[[[0.0, 0.0], [0.0, 1.0]]]])).item() == pytest.approx(0.8613842)
+
+
+def test_lse_of_huge_values_does_not_overflow() -> None:
+    assert _identity_pooling()(torch.full((1, 1, 2, 2), 1e6)).item() == pytest.approx(1e6)
+
+
+def test_the_seed_decides_the_first_weights_and_leaves_the_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    one, same, other = (build("efficientnet_b0", "avg", 2, 3, seed).classifier.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_frozen_block_keeps_its_weights_and_its_statistics() -> None:
+    net = tiny_net("avg", dtype=torch.float32)
+    net.freeze(1)
+    net.train()
+    before = {name: t.clone() for name, t in net.trunk.state_dict().items()}
+    net(torch.rand(4, 1, 8, 8)).sum().backward()
+    assert net.trunk[0].weight.grad is None
+    assert net.trunk[3].weight.grad is not None
+    assert all(torch.equal(before[name], t) for name, t in net.trunk.state_dict().items())
+
+
+def test_parameters_that_start_at_random_are_new() -> None:
+    net = build("resnet50v2", "lse", 14, 3, 0)
+    new = {name.split(".")[0] + "." + name.split(".")[1] for name, _ in net.named_parameters() if net.is_new(name)}
+    assert new == {"trunk.stages", "trunk.bn_out", "pooling.transfer", "classifier.weight", "classifier.bias"}
+    assert net.is_new("trunk.stages.3.0.conv1.weight")
+    assert not net.is_new("trunk.stages.2.0.conv1.weight")
+
+
+def test_a_starting_file_fills_the_trunk(tmp_path: Path) -> None:
+    net = build("resnet50v2", "lse", 14, 3, 0)
+    file = tmp_path / "start.safetensors"
+    save_file({"conv1.weight": torch.ones(64, 3, 7, 7).half(), "post.bias": torch.full((1024,), 2.0)}, file)
+    assert "conv1.weight" not in net.load_start(file)
+    assert net.trunk.conv1.weight.eq(1).all()
+    assert net.trunk.stages[3][0].bn1.bias.eq(2).all()
+
+
+def test_a_starting_file_of_another_network_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file({"layer9.weight": torch.ones(3)}, file)
+    with pytest.raises(ModelFileError, match=r"other.safetensors does not fit resnet50v2: it holds 'layer9.weight'"):
+        build("resnet50v2", "lse", 14, 3, 0).load_start(file)
+
+
+def test_a_damaged_starting_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "broken.safetensors"
+    file.write_bytes(b"not tensors")
+    with pytest.raises(ModelFileError, match="broken.safetensors cannot be read"):
+        build("resnet50v2", "lse", 14, 3, 0).load_start(file)
+
+
+def test_resnet50v2_has_no_torchvision_weights() -> None:
+    with pytest.raises(TrainingError, match="--init"):
+        ARCHITECTURES["resnet50v2"](3, "DEFAULT")
+
+
+def _identity_pooling() -> LsePooling:
+    pooling = LsePooling(1, channels=1)
+    pooling.transfer.weight.data.fill_(1.0)
+    pooling.transfer.bias.data.zero_()
+    return pooling
