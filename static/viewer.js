@@ -46,9 +46,13 @@ async function choose(link) {
   const loaded = label ? await heatmaps.get(label) : null;
   if (stage.dataset.chosen !== label) return; // another finding was chosen while this one was loading
   heatmap = loaded;
-  if (label) tell("Heat map: ", Object.assign(document.createElement("strong"), { textContent: link.dataset.title }));
+  if (label) tell("Heat map: ", strong(link.dataset.title), link.dataset.remark);
   else tell("Film without a heat map");
   draw();
+}
+
+function strong(text) {
+  return Object.assign(document.createElement("strong"), { textContent: text });
 }
 
 function tell(...words) {

@@ -13,6 +13,7 @@ from cxr.errors import BadRequest, NotFound
 from cxr.reading.report import Finding, Report
 
 PAGE_SIZE = 50
+FAINTEST = 16  # of 255: weaker evidence cannot be seen on a film
 
 pages = Blueprint("pages", __name__)
 
@@ -24,6 +25,7 @@ class Row:
     finding: Finding
     bar: float  # length in percent; 50 is the finding's own operating point
     chosen: bool
+    lit: bool  # whether its heat map shows anything
 
 
 @pages.get("/")
@@ -60,9 +62,10 @@ def film(film_id: str) -> str:
         return render_template("unread.html", film=row)
     report = row.report.restore()
     chosen = _chosen(report)
-    rows = [Row(f, bar_length(f), f.label == chosen) for f in report.ranked()]
-    above = [f for f in report.ranked() if f.above]
-    return render_template("film.html", film=row, report=report, rows=rows, above=above, chosen=chosen)
+    rows = [_row(report, finding, chosen) for finding in report.ranked()]
+    shown = next((row for row in rows if row.chosen), None)
+    above = sum(finding.above for finding in report.findings)
+    return render_template("film.html", film=row, report=report, rows=rows, shown=shown, above=above)
 
 
 @pages.get("/films/<film_id>/heatmaps/<label>.png")
@@ -93,6 +96,11 @@ def pixels(film_id: str) -> Response:
 def delete(film_id: str) -> AnyResponse:
     intake().delete(film_id)
     return redirect(url_for("pages.films"), 303)
+
+
+def _row(report: Report, finding: Finding, chosen: str) -> Row:
+    lit = bool(report.map_of(finding.label).max() >= FAINTEST)
+    return Row(finding, bar_length(finding), finding.label == chosen, lit)
 
 
 def bar_length(finding: Finding) -> float:

@@ -33,7 +33,9 @@ def film_path(served_desk: Desk, phantom: dict[str, Any]) -> str:
     report = served_desk.intake.reader.read(film)
     maps = np.zeros_like(report.maps)
     _, height, width = maps.shape
-    maps[[f.label for f in report.findings].index(LIT), height // 2 :, : width // 2] = 230
+    rows, columns = np.mgrid[0.5:height, 0.5:width]
+    distance = np.hypot(rows / height - 0.75, columns / width - 0.25)
+    maps[[f.label for f in report.findings].index(LIT)] = 230 * np.exp(-((distance / 0.18) ** 2))
     new = NewFilm("phantom 0001.png", "PNG", report.model.task, "upload", thumbnail_jpeg(film), gradcam=False)
     store = served_desk.intake.store
     claim = store.add(phantom["buffer"], new, lease_s=60)
