@@ -37,6 +37,7 @@ _EXPLICIT_VRS = {
     b"US",
     b"UN",
 }
+_PART_BYTES = 16 * MIB
 MAX_READS = 200_000  # a film's header has a few hundred elements; each takes up to five reads
 
 # All that is ever looked at; the rest of a header, where most of the surprises are, is skipped over.
@@ -132,16 +133,20 @@ def _guess_transfer_syntax(element: bytes) -> str:
 
 def _inflate(deflated: bytes, limits: Limits) -> bytes:
     """PS3.5 A.5. Inflated here and not by pydicom, which has no limit: 300 KB can become 700 MB."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(deflated, limits.max_inflated_bytes)
-    if inflater.unconsumed_tail:
-        raise TooLarge(
-            f"The deflated DICOM file unpacks to more than {limits.max_inflated_bytes / MIB:g} MiB. "
-            f"Send it uncompressed, or raise {variable('max_inflated_bytes')}."
-        )
-    if not inflater.eof:
-        raise UnreadableFilm("The deflated DICOM file was cut short. Send it again.")
-    return inflated
+    inflater, parts, inflated_bytes = zlib.decompressobj(-zlib.MAX_WBITS), [], 0
+    while not inflater.eof:
+        part = inflater.decompress(deflated, _PART_BYTES)
+        if not part and not inflater.unconsumed_tail:
+            raise UnreadableFilm("The deflated DICOM file was cut short. Send it again.")
+        deflated = inflater.unconsumed_tail
+        parts.append(part)
+        inflated_bytes += len(part)
+        if inflated_bytes > limits.max_inflated_bytes:
+            raise TooLarge(
+                f"The deflated DICOM file unpacks to more than {limits.max_inflated_bytes / MIB:g} MiB. "
+                f"Send it uncompressed, or raise {variable('max_inflated_bytes')}."
+            )
+    return b"".join(parts)
 
 
 class _MeteredBytes(io.BytesIO):
