@@ -1,12 +1,10 @@
 """Opens the desk: `python main.py` on this machine, `gunicorn main:app` for many."""
 
 import argparse
-import os
 import sys
 from typing import Any
 
-from cxr.errors import CxrError, SettingError
-from cxr.settings import Settings
+from cxr.errors import CxrError
 
 GUNICORN_GIVES_UP = 4  # gunicorn's APP_LOAD_ERROR: with another status it would start the worker again and again
 
@@ -30,29 +28,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
     parser.add_argument("--model", metavar="FILE", help="exported model file to read with")
     chosen = parser.parse_args()
+    from cxr.desk.serve import serve
+
     try:
         serve(chosen.host, chosen.port, chosen.model)
     except CxrError as error:
         sys.exit(f"The desk does not start: {error}")
-
-
-def serve(host: str, port: int, model: str | None) -> None:
-    import waitress
-
-    from cxr.desk.app import create_app
-    from cxr.desk.door import LOOPBACK
-
-    local = host in LOOPBACK
-    given = {"CXR_MODEL": model} if model else {}
-    settings = Settings.from_environment({"CXR_HEATMAP_FILES": str(int(local)), **os.environ, **given})
-    app = create_app(settings, local=local)
-    try:
-        most = 2 * settings.max_request_bytes  # the desk itself answers what is beyond its limit, with a page
-        server = waitress.create_server(app, host=host, port=port, threads=8, max_request_body_size=most)
-    except (OSError, OverflowError) as error:
-        raise SettingError(f"port {port} of {host} cannot be opened ({error}); choose another with --port.") from error
-    print(f"The desk is open at http://{host}:{server.effective_port}  (Ctrl+C closes it)", flush=True)
-    server.run()
 
 
 if __name__ == "__main__":

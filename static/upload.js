@@ -99,7 +99,9 @@ function showFilm(row, film) {
 function verdict(film) {
   if (film.state !== "read") return film.error ?? `The film is ${film.state}.`;
   if (!film.findings_above) return "No finding above its operating point.";
-  return `${film.findings_above} above: ${film.top.label.replaceAll("_", " ")}${film.findings_above > 1 ? " first" : ""}.`;
+  const [first, ...rest] = film.top.label.replaceAll("_", " ");
+  const top = first + rest.join("").toLowerCase();
+  return film.findings_above === 1 ? `${top} above its operating point.` : `${film.findings_above} findings above, ${top} first.`;
 }
 
 function showProblem(row, sentence) {

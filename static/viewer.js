@@ -64,6 +64,7 @@ function chooseFrom(event) {
   event.preventDefault();
   const link = event.currentTarget === filmOnly ? null : event.currentTarget;
   history.replaceState(null, "", event.currentTarget.href);
+  stage.scrollIntoView({ block: "nearest" }); // on a phone the findings stand below the film
   choose(link).catch(() => tell("The heat map could not be loaded; reload the page."));
 }
 

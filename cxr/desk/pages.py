@@ -30,7 +30,8 @@ class Row:
 
 @pages.get("/")
 def upload_page() -> str:
-    return render_template("upload.html", settings=settings(), largest=in_mib(settings().max_film_bytes))
+    labels, largest = len(intake().reader.info.labels), in_mib(settings().max_film_bytes)
+    return render_template("upload.html", settings=settings(), labels=labels, largest=largest)
 
 
 @pages.post("/films")

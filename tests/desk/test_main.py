@@ -12,6 +12,7 @@ import pytest
 
 from cxr.desk.app import ROOT
 
+MAIN = [sys.executable, "main.py", "--port", "0"]
 GUNICORN = [sys.executable, "-m", "gunicorn", "main:app", "--bind", "127.0.0.1:0"]
 
 
@@ -24,7 +25,9 @@ def _run(command: list[str], environment: dict[str, str]) -> subprocess.Complete
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("command", [[sys.executable, "main.py", "--port", "0"], [*GUNICORN, "--threads", "2"]])
+@pytest.mark.parametrize(
+    "command", [[*MAIN, "--host", "localhost"], [*MAIN, "--host", "127.0.0.1"], [*GUNICORN, "--threads", "2"]]
+)
 def test_the_desk_opens_and_says_where(tmp_path: Path, command: list[str]) -> None:
     environment = _environment(tmp_path, CXR_SECRET_KEY="k", PYTHONUNBUFFERED="1")
     with subprocess.Popen(
@@ -39,7 +42,7 @@ def test_the_desk_opens_and_says_where(tmp_path: Path, command: list[str]) -> No
             desk.terminate()
 
 
-@pytest.mark.parametrize("command", [GUNICORN, [sys.executable, "main.py", "--host", "0.0.0.0", "--port", "0"]])
+@pytest.mark.parametrize("command", [GUNICORN, [*MAIN, "--host", "0.0.0.0"]])
 def test_a_shared_desk_without_a_secret_key_ends_with_a_sentence(tmp_path: Path, command: list[str]) -> None:
     ended = _run(command, _environment(tmp_path))
     assert ended.returncode != 0
@@ -48,7 +51,7 @@ def test_a_shared_desk_without_a_secret_key_ends_with_a_sentence(tmp_path: Path,
 
 
 def test_a_missing_model_file_ends_the_start_with_its_name(tmp_path: Path) -> None:
-    ended = _run([sys.executable, "main.py", "--port", "0", "--model", "nowhere.onnx"], _environment(tmp_path))
+    ended = _run([*MAIN, "--model", "nowhere.onnx"], _environment(tmp_path))
     assert ended.returncode == 1
     assert "nowhere.onnx" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -64,6 +67,6 @@ def test_a_port_in_use_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_cannot_be_used_ends_the_start_with_its_name(tmp_path: Path) -> None:
-    ended = _run([sys.executable, "main.py", "--port", "0"], _environment(tmp_path, CXR_LEASE_S="soon"))
+    ended = _run(MAIN, _environment(tmp_path, CXR_LEASE_S="soon"))
     assert ended.returncode == 1
     assert "CXR_LEASE_S" in ended.stderr
