@@ -13,6 +13,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -116,7 +118,8 @@ def dicom_dataset(stored: NDArray[Any], bits: int, **elements: Any) -> FileDatas
         if value is None:
             delattr(dataset, name)
         else:
-            setattr(dataset, name, value)
+            # A header of the real world holds values that the standard does not allow: they are written as given.
+            dataset[name] = DataElement(name, dictionary_VR(name), value, validation_mode=pydicom.config.IGNORE)
     dataset.PixelData = stored.tobytes() + b"\0" * (stored.nbytes % 2)
     dataset["PixelData"].VR = "OW" if stored.itemsize > 1 else "OB"
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID

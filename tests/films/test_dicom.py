@@ -213,10 +213,7 @@ def test_a_pixel_in_the_high_bits_is_shifted_down():
     [("045Y", 45.0), ("018M", 1.5), ("052W", 364 / 365.25), ("010D", 10 / 365.25), ("45", None), ("", None)],
 )
 def test_age_is_given_in_years(age, years):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom warns when it WRITES an age without a unit
-        file = phantom_dicom(64, 64, PatientAge=age)
-    found = read_dicom(file, LIMITS).metadata.age_years
+    found = read_dicom(phantom_dicom(64, 64, PatientAge=age), LIMITS).metadata.age_years
     assert found == (None if years is None else pytest.approx(years))
 
 
