@@ -66,7 +66,9 @@ def train(
     how = checkpoints.preprocessing(task, recipe)
     while run.epoch < recipe.epochs:
         began = time.monotonic()
-        loss = _epoch(run, recipe, films, _at(how, recipe, run.epoch), device)
+        with torch.random.fork_rng():  # stochastic depth and dropout draw from the global generator
+            torch.manual_seed(_epoch_seed(recipe, run.epoch))
+            loss = _epoch(run, recipe, films, _at(how, recipe, run.epoch), device)
         run.epoch += 1
         auc = mean_auroc(predict(run.average, validation, _at(how, recipe, run.epoch - 1), device), validation.labels)
         _log(out, epoch=run.epoch, loss=loss, val_auc=auc, seconds=round(time.monotonic() - began))
@@ -118,7 +120,7 @@ def _parameter_groups(net: FilmNet, recipe: Recipe) -> list[dict[str, Any]]:
 
 def _epoch(run: Run, recipe: Recipe, films: PackedFilms, how: Preprocessing, device: torch.device) -> float:
     """One pass over the films; the mean loss."""
-    generator = torch.Generator().manual_seed(recipe.seed * 10_007 + run.epoch)
+    generator = torch.Generator().manual_seed(_epoch_seed(recipe, run.epoch))
     order = _draw(films, recipe, generator)
     steps = math.ceil(len(order) / recipe.batch)
     losses = []
@@ -131,6 +133,10 @@ def _epoch(run: Run, recipe: Recipe, films: PackedFilms, how: Preprocessing, dev
         rate = recipe.batch * (progress.format_dict["rate"] or 0)
         progress.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", films_s=f"{rate:.0f}")
     return float(np.mean(losses))
+
+
+def _epoch_seed(recipe: Recipe, epoch: int) -> int:
+    return recipe.seed * 10_007 + epoch
 
 
 def _draw(films: PackedFilms, recipe: Recipe, generator: torch.Generator) -> NDArray[np.intp]:

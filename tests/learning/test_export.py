@@ -1,0 +1,87 @@
+"""The exported file answers as the checkpoint does."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from cxr.errors import TrainingDataError
+from cxr.learning.checkpoints import Checkpoint
+from cxr.learning.datasets import PackedFilms
+from cxr.learning.explain import gradcam
+from cxr.learning.export import FeatureSpace, export
+from cxr.learning.models import build
+from cxr.learning.release import describe
+from cxr.metrics import sigmoid
+from cxr.modelfile import ModelInfo
+from cxr.reading.engine import Engine
+from cxr.tasks import Recipe
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    net = build("efficientnet_b0", "lse", 14, 3, seed=0)
+    recipe = Recipe(arch="efficientnet_b0", size=64)
+    return Checkpoint({f"model.{name}": t for name, t in net.state_dict().items()}, "chestxray14", recipe, 1, {})
+
+
+@pytest.fixture(scope="module")
+def films() -> PackedFilms:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, (16, 14)).astype(np.float32)
+    return PackedFilms(random.integers(0, 255, (16, 256, 256), np.uint8), labels)
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoint: Checkpoint, films: PackedFilms, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("export") / "tiny.onnx"
+    space, info = describe(checkpoint, "tiny", films, films)
+    export(checkpoint.network(), space, info, file)
+    return file
+
+
+def test_the_engine_gives_the_probabilities_and_maps_of_torch(checkpoint: Checkpoint, exported: Path) -> None:
+    net = checkpoint.network().eval()
+    films = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    outputs = Engine(exported).run(films.numpy())
+    with torch.inference_mode():
+        features = net.features(films)
+        logits, maps = net.head(features).numpy(), gradcam(net, features).numpy()
+    np.testing.assert_allclose(sigmoid(outputs.logits), sigmoid(logits), atol=0.005)
+    np.testing.assert_allclose(outputs.maps, maps, atol=0.02 * maps.max())
+    assert outputs.distance.shape == (3,)
+
+
+def test_weights_are_stored_in_8_bits(exported: Path) -> None:
+    stored = onnx.load(exported).graph.initializer
+    in_8_bits = sum(len(t.raw_data) for t in stored if t.data_type == onnx.TensorProto.INT8)
+    assert in_8_bits > 0.7 * sum(len(t.raw_data) for t in stored)
+
+
+def test_the_file_tells_everything_about_the_model(exported: Path) -> None:
+    info = Engine(exported).info
+    assert (info.name, info.task, len(info.labels), info.preprocessing.size) == ("tiny", "chestxray14", 14, 64)
+    assert info.operating_points.keys() == {"youden", "sensitivity90", "specificity90"}
+    assert info.operating_points["sensitivity90"]["Mass"].sensitivity >= 0.9
+    assert info.map_scale["Hernia"] > 0
+    assert info.training["recipe"]["arch"] == "efficientnet_b0"
+    assert ModelInfo.from_json(info.to_json()) == info
+
+
+def test_a_label_without_positive_films_cannot_be_given_an_operating_point(
+    checkpoint: Checkpoint, films: PackedFilms
+) -> None:
+    labels = films.labels.copy()
+    labels[:, 13] = 0
+    with pytest.raises(TrainingDataError, match="all alike in Hernia"):
+        describe(checkpoint, "tiny", PackedFilms(films.squares, labels), films)
+
+
+def test_distance_is_about_one_inside_and_large_outside() -> None:
+    random = np.random.default_rng(0)
+    pooled = random.normal(3.0, 2.0, (500, 100)).astype(np.float32)
+    space = FeatureSpace.fit(pooled)
+    assert space.distance(pooled).mean() == pytest.approx(1.0, abs=0.1)
+    assert space.distance(pooled + 20).min() > 5

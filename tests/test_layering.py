@@ -1,0 +1,94 @@
+"""The house holds: imports run one way, and serving never knows torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "cxr"
+# From the ground up. A module imports only from floors below its own, or from its own wing.
+FLOORS = (
+    {"cxr", "cxr.errors"},
+    {"cxr.settings", "cxr.tasks", "cxr.metrics"},
+    {"cxr.modelfile"},
+    {"cxr.films"},
+    {"cxr.reading", "cxr.learning"},
+    {"cxr.desk"},
+    {"cxr.cli"},
+    {"cxr.__main__"},
+)
+# Inside a wing a later module imports earlier ones, never the other way.
+WINGS = {
+    "cxr.films": ("film", "prepare", "codestream", "raster", "grey", "pixeldata", "dicomfile", "dicom", "read"),
+    "cxr.learning": (
+        "losses", "augment", "datasets", "trunks", "models", "explain", "checkpoints", "training", "evaluation",
+        "export", "release", "commands",
+    ),
+    "cxr.reading": ("engine", "report", "reader"),
+    "cxr.desk": (
+        "tables", "store", "pictures", "intake", "uploads", "views", "pages", "api", "door", "app", "serve",
+    ),
+}  # fmt: skip
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _wing(module: str) -> str:
+    """`cxr.films.read` -> `cxr.films`; a single module is a wing of its own."""
+    return ".".join(module.split(".")[:2])
+
+
+def _floor(module: str) -> int:
+    return next(level for level, wings in enumerate(FLOORS) if _wing(module) in wings)
+
+
+def _imports(file: Path) -> set[str]:
+    """Modules of this project that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "cxr":
+            found |= {_as_module(f"{node.module}.{alias.name}") for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "cxr"}
+    return found
+
+
+def _as_module(dotted: str) -> str:
+    """`cxr.films.read.read_film` -> `cxr.films.read`; `cxr.learning.checkpoints` stays."""
+    path = ROOT / Path(*dotted.split("."))
+    return dotted if path.with_suffix(".py").exists() or path.is_dir() else dotted.rpartition(".")[0]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=_name)
+def test_a_module_imports_only_from_floors_below(file: Path) -> None:
+    module = _name(file)
+    wrong = [other for other in _imports(file) if _floor(other) >= _floor(module) and _wing(other) != _wing(module)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("file", MODULES, ids=_name)
+def test_inside_a_wing_later_modules_import_earlier_ones(file: Path) -> None:
+    module = _name(file)
+    order = WINGS.get(_wing(module), ())
+    if module == _wing(module) or not order:
+        return
+    mine = order.index(module.rpartition(".")[2])
+    inside = [other.rpartition(".")[2] for other in _imports(file) if _wing(other) == _wing(module) != other]
+    assert [other for other in inside if order.index(other) >= mine] == []
+
+
+@pytest.mark.parametrize("wing", ["cxr.films", "cxr.reading", "cxr.desk", "cxr.cli", "main", "predictions"])
+def test_serving_never_imports_torch(wing: str) -> None:
+    """Every module of the wing is imported in a fresh process, where torch is made impossible to import."""
+    folder = ROOT / Path(*wing.split("."))
+    modules = [_name(file) for file in sorted(folder.rglob("*.py"))] if folder.is_dir() else [wing]
+    code = f"import sys, importlib; sys.modules['torch'] = None\nfor m in {modules!r}: importlib.import_module(m)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
