@@ -146,7 +146,7 @@ class Report:
     def _map_on_film(self, label: str, side: int) -> NDArray[np.uint8]:
         """(H, W) uint8: the label's map enlarged smoothly and cut to where the film lies in the square."""
         square_side = round(side / max(self.box.right - self.box.left, self.box.bottom - self.box.top))
-        square = cv2.resize(self.map_of(label), (square_side, square_side), interpolation=cv2.INTER_CUBIC)
+        square = cv2.resize(self.map_of(label), (square_side, square_side), interpolation=cv2.INTER_LINEAR)
         rows = slice(round(self.box.top * square_side), max(1, round(self.box.bottom * square_side)))
         columns = slice(round(self.box.left * square_side), max(1, round(self.box.right * square_side)))
         return np.asarray(square[rows, columns], np.uint8)

@@ -1,0 +1,165 @@
+"""The engine and the one pipeline, with the shipped model."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from cxr.errors import ModelFileError, SettingError, UnreadableFilm
+from cxr.films.film import Film, Metadata
+from cxr.films.prepare import prepare
+from cxr.films.read import read_film
+from cxr.metrics import sigmoid
+from cxr.modelfile import METADATA_KEY, ModelInfo
+from cxr.reading.engine import SHIPPED, Engine, _precision, _threads
+from cxr.reading.reader import Reader
+from cxr.settings import Settings
+from cxr.tasks import CHESTXRAY14
+from predictions import Predictor
+from tests.phantom import draw_phantom, phantom_png
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader.load()
+
+
+def test_a_film_has_fourteen_findings_and_maps(reader: Reader) -> None:
+    report = reader.read(read_film(phantom_png(side=256)))
+    assert tuple(f.label for f in report.findings) == CHESTXRAY14
+    assert report.maps.shape == (14, 7, 7)
+    assert all(0 < f.probability < 1 for f in report.findings)
+    assert report.check.accepted
+    assert report.versions["engine"].startswith("OpenVINO")
+    assert report.milliseconds.keys() == {"prepare", "engine"}
+
+
+def test_probabilities_are_the_calibrated_logits_of_the_engine(reader: Reader) -> None:
+    pixels = draw_phantom(300, 250)
+    engine = Engine(SHIPPED)
+    x, box = prepare(pixels, engine.info.preprocessing)
+    platt = [engine.info.platt[label] for label in CHESTXRAY14]
+    expected = [
+        sigmoid(p.slope * z + p.intercept) for p, z in zip(platt, engine.run(x).logits[0].astype(float), strict=True)
+    ]
+    report = reader.read(Film(pixels, Metadata("PNG", 8)))
+    np.testing.assert_allclose([f.probability for f in report.findings], expected, atol=1e-4)
+    assert report.box == box
+
+
+def test_films_read_at_once_do_not_mix(reader: Reader) -> None:
+    films = [Film(draw_phantom(256, 256, seed) * (0.5 + seed / 16), Metadata("PNG", 8)) for seed in range(4)] * 5
+    alone = [reader.read(film) for film in films[:4]]
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(reader.read, films))
+    for number, report in enumerate(together):
+        np.testing.assert_allclose(
+            [f.probability for f in report.findings], [f.probability for f in alone[number % 4].findings], atol=1e-5
+        )
+        assert np.abs(report.maps.astype(int) - alone[number % 4].maps).max() <= 1
+
+
+def test_outputs_of_one_call_are_not_overwritten_by_the_next() -> None:
+    engine = Engine(SHIPPED)
+    random = np.random.default_rng(0)
+    first = engine.run(random.normal(size=(1, 3, 224, 224)).astype(np.float32))
+    kept = first.logits.copy()
+    engine.run(random.normal(size=(1, 3, 224, 224)).astype(np.float32))
+    np.testing.assert_array_equal(first.logits, kept)
+
+
+def test_the_public_face_reads_a_path_and_bytes_alike(tmp_path: Path) -> None:
+    predictor = Predictor.load()
+    (tmp_path / "film.png").write_bytes(phantom_png(side=256))
+    by_path, by_bytes = predictor.predict(tmp_path / "film.png"), predictor.predict(phantom_png(side=256))
+    assert by_path.findings == by_bytes.findings
+
+
+def test_the_public_face_refuses_what_is_no_film() -> None:
+    with pytest.raises(UnreadableFilm):
+        Predictor.load().predict(phantom_png(side=256)[:300])
+
+
+def test_a_missing_model_is_named() -> None:
+    with pytest.raises(ModelFileError, match=r"There is no model file nothing\.onnx"):
+        Reader.load("nothing.onnx")
+
+
+def test_a_damaged_model_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "half.onnx"
+    file.write_bytes(SHIPPED.read_bytes()[:100_000])
+    with pytest.raises(ModelFileError, match=r"half\.onnx cannot be read: it is damaged"):
+        Reader.load(file)
+
+
+def test_a_model_of_another_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"other\.onnx was not exported by this project"):
+        Engine(_identity(tmp_path / "other.onnx"))
+
+
+def test_a_model_with_other_outputs_is_refused(tmp_path: Path) -> None:
+    text = Engine(SHIPPED).info.to_json()
+    with pytest.raises(ModelFileError, match=r"has outputs \['y'\]"):
+        Engine(_identity(tmp_path / "other.onnx", text))
+
+
+def test_a_model_without_calibration_of_a_label_is_refused() -> None:
+    info = Engine(SHIPPED).info
+    lacking = replace(info, platt={label: p for label, p in info.platt.items() if label != "Mass"})
+    with pytest.raises(ModelFileError, match="no calibration for Mass"):
+        ModelInfo.from_json(lacking.to_json())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 99}'])
+def test_metadata_of_another_schema_is_refused(text: str) -> None:
+    with pytest.raises(ModelFileError, match="export it again"):
+        ModelInfo.from_json(text)
+
+
+def test_operating_points_that_the_model_does_not_have_are_a_wrong_setting() -> None:
+    with pytest.raises(SettingError, match="CXR_OPERATING_POINT"):
+        Reader.load(settings=Settings(operating_point="guess"))
+
+
+def test_the_precision_is_f32_by_setting_and_stated() -> None:
+    assert Engine(SHIPPED, Settings(precision="f32")).version.endswith("f32")
+
+
+def test_bf16_is_chosen_only_with_amx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = tmp_path / "cpuinfo"
+    monkeypatch.setattr("cxr.reading.engine.CPU_FLAGS", flags)
+    flags.write_text("flags: avx512_bf16")
+    assert _precision("auto") == "f32"
+    flags.write_text("flags: avx512_bf16 amx_bf16")
+    assert _precision("auto") == "bf16"
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert _threads(Settings(workers=4)) == 2
+    assert _threads(Settings(workers=16)) == 1
+    assert _threads(Settings(workers=4, threads=3)) == 3
+    assert _threads(Settings()) == 0
+
+
+def test_bf16_agrees_with_f32(reader: Reader) -> None:
+    """Both precisions run on any processor, if slowly."""
+    film = Film(draw_phantom(256, 256), Metadata("PNG", 8))
+    bf16 = Reader.load(settings=Settings(precision="bf16")).read(film)
+    f32 = Reader.load(settings=Settings(precision="f32")).read(film)
+    difference = [a.probability - b.probability for a, b in zip(bf16.findings, f32.findings, strict=True)]
+    assert np.abs(difference).max() < 0.02
+
+
+def _identity(file: Path, metadata: str = "") -> Path:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    if metadata:
+        helper.set_model_props(model, {METADATA_KEY: metadata})
+    onnx.save(model, file)
+    return file
