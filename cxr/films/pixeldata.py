@@ -4,20 +4,17 @@ What an encoded frame says of its own size is held against the DICOM header befo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import gdcm
-import jpeg_ls
 import numpy as np
 from numpy.typing import NDArray
-from openjpeg.utils import decode as decode_jpeg_2000
 from pydicom.encaps import get_frame
 from pydicom.uid import UID
-from rle.utils import decode_pixel_data as decode_rle
 
 from cxr.errors import UnreadableFilm
 from cxr.films.codestream import Codestream, find_jpeg2000, read_jpeg2000_header, read_jpeg_header
+from cxr.films.isolation import Decoded, decode_isolated
 from cxr.films.raster import decode_jpeg
 
 LITTLE_ENDIAN_IMPLICIT = "1.2.840.10008.1.2"
@@ -89,9 +86,13 @@ def _unpack(data: bytes, frame: Frame) -> Stored:
         values = np.frombuffer(data, np.uint16, len(data) // 2).byteswap().view(dtype)[:count]
     else:
         values = np.frombuffer(data, dtype, count)
-    # Before 1998 overlays lay in the unused bits, below or above the pixel.
+    return Stored(_drop_low_bits(_arrange(values, frame, frame.by_plane), frame), frame.bits_stored)
+
+
+def _drop_low_bits(values: NDArray[Any], frame: Frame) -> NDArray[Any]:
+    """Old writers put overlays into the unused bits below or above the pixel; `grey` masks those above."""
     shift = frame.high_bit + 1 - frame.bits_stored
-    return Stored(_arrange(values >> shift if shift > 0 else values, frame, frame.by_plane), frame.bits_stored)
+    return values >> shift if shift > 0 else values
 
 
 def _arrange(values: NDArray[Any], frame: Frame, by_plane: bool) -> NDArray[Any]:
@@ -126,10 +127,9 @@ def _validate_codestream(codestream: Codestream, frame: Frame) -> None:
 
 
 def _decode_rle(encoded: bytes, frame: Frame) -> Stored:
-    size: dict[str, Any] = {"rows": frame.rows, "columns": frame.columns, "bits_allocated": frame.bits_allocated}
-    decoded = decode_rle(encoded, version=2, **size)  # 2: as bytes, by plane, little endian
-    values = np.frombuffer(decoded, np.uint8 if frame.bits_allocated == 8 else "<u2")
-    return Stored(_arrange(values, frame, by_plane=True), frame.bits_stored)
+    size = {"rows": frame.rows, "columns": frame.columns, "bits_allocated": frame.bits_allocated}
+    decoded = decode_isolated("rle", encoded, **size)
+    return Stored(_drop_low_bits(_values(decoded, frame.bits_allocated, frame), frame), frame.bits_stored)
 
 
 def _decode_jpeg(encoded: bytes, frame: Frame) -> Stored:
@@ -138,47 +138,30 @@ def _decode_jpeg(encoded: bytes, frame: Frame) -> Stored:
     _validate_codestream(header, frame)
     if header.bits == 8 and frame.transfer_syntax in (JPEG_BASELINE, JPEG_EXTENDED):
         return Stored(decode_jpeg(encoded), 8)
-    values = np.frombuffer(_decode_with_gdcm(encoded, header, frame), np.uint8 if header.bits <= 8 else "<u2")
-    return Stored(_arrange(values, frame, by_plane=False), max(header.bits, frame.bits_stored))
-
-
-def _decode_with_gdcm(encoded: bytes, header: Codestream, frame: Frame) -> bytes:
-    # pydicom refuses 12-bit lossy JPEG through GDCM; against dcmdjpeg the two differ by nothing.
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(encoded)
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((frame.columns, frame.rows, 1))
-    image.SetDataElement(element)
-    photometric = gdcm.PhotometricInterpretation.GetPIType(frame.photometric)
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(photometric))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(frame.transfer_syntax)))
-    allocated = 8 if header.bits <= 8 else 16
-    image.SetPixelFormat(gdcm.PixelFormat(frame.samples, allocated, header.bits, header.bits - 1, 0))
-    buffer: str = image.GetBuffer()  # GDCM hands out char* as str
-    return buffer.encode("utf-8", "surrogateescape")
+    kind = {"photometric": frame.photometric, "transfer_syntax": frame.transfer_syntax}
+    return _stored(decode_isolated("gdcm", encoded, **kind, **asdict(header)), header.bits, frame)
 
 
 def _decode_jpeg_ls(encoded: bytes, frame: Frame) -> Stored:
     header = read_jpeg_header(encoded)
     _validate_codestream(header, frame)
-    decoded, info = jpeg_ls.decode_pixel_data(encoded)
-    values = np.frombuffer(decoded, np.uint8 if header.bits <= 8 else "<u2")
-    return Stored(_arrange(values, frame, info["interleave_mode"] == 0), max(header.bits, frame.bits_stored))
+    return _stored(decode_isolated("jpeg-ls", encoded), header.bits, frame)
 
 
 def _decode_jpeg_2000(encoded: bytes, frame: Frame) -> Stored:
-    """JPEG 2000 and High-Throughput JPEG 2000; a colour transform of the codestream is undone by the decoder."""
     codestream = find_jpeg2000(encoded)
     header = read_jpeg2000_header(codestream)
     _validate_codestream(header, frame)
-    decoded = decode_jpeg_2000(codestream)
-    values = decoded.view(f"u{decoded.itemsize}").ravel()
-    return Stored(_arrange(values, frame, by_plane=False), max(header.bits, frame.bits_stored))
+    return _stored(decode_isolated("jpeg-2000", codestream), header.bits, frame)
+
+
+def _stored(decoded: Decoded, bits: int, frame: Frame) -> Stored:
+    """A codestream may have more bits than the header says are stored, and then uses them."""
+    return Stored(_values(decoded, bits, frame), max(bits, frame.bits_stored))
+
+
+def _values(decoded: Decoded, bits: int, frame: Frame) -> NDArray[Any]:
+    return _arrange(np.frombuffer(decoded.values, np.uint8 if bits <= 8 else "<u2"), frame, decoded.by_plane)
 
 
 CODECS: dict[str, Callable[[bytes, Frame], Stored]] = {
