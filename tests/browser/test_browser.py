@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.store import NewFilm
@@ -201,3 +201,13 @@ def test_the_results_page_is_light(open_page: OpenPage, film_path: str) -> None:
 def _assert_accessible(page: Page, where: str) -> None:
     faults = Axe().run(page).response["violations"]
     assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in faults] == [], where
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_error_page_is_accessible(browser: Browser, address: str, shoot: Shoot, theme: str) -> None:
+    # Not by open_page: the browser itself writes an answer of 404 to the console.
+    with browser.new_context(base_url=address, color_scheme=theme) as context:
+        page = context.new_page()
+        page.goto("/films/0123456789abcdef0123")
+        shoot(page, f"error-{theme}")
+        _assert_accessible(page, f"error {theme}")
