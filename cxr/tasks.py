@@ -31,6 +31,7 @@ class Recipe:
 
     arch: str = _flag("resnet50v2", "trunk of the network")
     pooling: str = _flag("lse", "how the last feature map becomes one vector")
+    head: str = _flag("linear", "layers between the pooled vector and the logits")
     epochs: int = _flag(8, "passes over the training films")
     size: int = _flag(224, "side of the input, pixels")
     small_epochs: int = _flag(0, "of the epochs, how many first ones see --small-size pixels (progressive resizing)")

@@ -24,7 +24,7 @@ FLOORS = (
 WINGS = {
     "cxr.films": ("film", "prepare", "codestream", "raster", "grey", "pixeldata", "dicomfile", "dicom", "read"),
     "cxr.learning": (
-        "losses", "augment", "datasets", "trunks", "models", "explain", "checkpoints", "training", "evaluation",
+        "losses", "augment", "datasets", "preactivation", "trunks", "models", "explain", "checkpoints", "training", "evaluation",
         "export", "release", "commands",
     ),
     "cxr.reading": ("engine", "report", "reader"),

@@ -29,15 +29,26 @@ class Checkpoint:
     def network(self, prefix: str = "model.") -> FilmNet:
         """The network with the tensors under `prefix` as its weights."""
         task = TASKS[self.task]
-        net = build(
-            self.recipe.arch, self.recipe.pooling, len(task.labels), task.preprocessing.channels, self.recipe.seed
-        )
+        net = network(task, self.recipe)
         net.load_state_dict(strip(self.tensors, prefix))
         return net
 
     def preprocessing(self) -> Preprocessing:
         """The task's, at the size that the network was trained with."""
         return preprocessing(TASKS[self.task], self.recipe)
+
+
+def network(task: Task, recipe: Recipe) -> FilmNet:
+    """A new network for the task, its random layers drawn by the recipe's seed."""
+    return build(
+        recipe.arch,
+        recipe.pooling,
+        len(task.labels),
+        task.preprocessing.channels,
+        recipe.seed,
+        head=recipe.head,
+        size=recipe.size,
+    )
 
 
 def preprocessing(task: Task, recipe: Recipe) -> Preprocessing:

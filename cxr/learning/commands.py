@@ -25,7 +25,7 @@ from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import FilmTable, check_apart, pack, read_nih, split_by_patient
 from cxr.learning.evaluation import evaluate, read_scores, write
 from cxr.learning.losses import LOSSES
-from cxr.learning.models import POOLINGS
+from cxr.learning.models import HEADS, POOLINGS
 from cxr.learning.training import train
 from cxr.learning.trunks import ARCHITECTURES
 from cxr.tasks import TASKS, Recipe, Task
@@ -34,6 +34,7 @@ CHOICES = {
     "precision": ("auto", "bf16", "f32"),
     "arch": ARCHITECTURES,
     "pooling": POOLINGS,
+    "head": HEADS,
     "loss": LOSSES,
     "augment": AUGMENTATIONS,
 }

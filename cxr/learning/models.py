@@ -1,7 +1,9 @@
-"""`FilmNet`: trunk, pooling, linear head, one logit for each label."""
+"""`FilmNet`: trunk, pooling, a linear or dense head, one logit for each label."""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -15,28 +17,44 @@ LSE_SHARPNESS = 10.0  # r of Pinheiro & Collobert 2015, as Wang et al. 2017 use 
 TRANSFER_CHANNELS = 1024
 
 
-class LsePooling(nn.Module):
+class Pooling(nn.Module):
+    """A (N, K, h, w) -> one vector (N, channels)."""
+
+    channels: int
+
+    def pull_back(self, weights: Tensor) -> Tensor:
+        """Weights (.., channels) on the vector -> (.., K): the sum over positions of the derivative by the map.
+
+        It does not depend on the film, which is what makes Grad-CAM cheap.
+        """
+        raise NotImplementedError
+
+
+class LsePooling(Pooling):
     """1x1 convolution T to M channels, then p_m = (1/r) log mean_ij exp(r z_m,ij).
 
     Between the mean (r -> 0) and the maximum (r -> inf) of each channel (Wang et al. 2017, eq. 2).
     """
 
-    def __init__(self, channels_in: int, channels: int = TRANSFER_CHANNELS, sharpness: float = LSE_SHARPNESS):
+    def __init__(self, channels_in: int, positions: int, channels: int = TRANSFER_CHANNELS):
         super().__init__()
         self.transfer = nn.Conv2d(channels_in, channels, 1)
-        self.sharpness = sharpness
         self.channels = channels
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, K, h, w) -> (N, M). torch.logsumexp subtracts the maximum first, so no exponential overflows."""
-        z = self.transfer(features).flatten(2) * self.sharpness
-        return (torch.logsumexp(z, 2) - math.log(z.shape[2])) / self.sharpness
+        z = self.transfer(features).flatten(2) * LSE_SHARPNESS
+        return (torch.logsumexp(z, 2) - math.log(z.shape[2])) / LSE_SHARPNESS
+
+    def pull_back(self, weights: Tensor) -> Tensor:
+        """d p_m / d z_m,ij is a softmax over positions and sums to one, so the sum is W T."""
+        return weights @ self.transfer.weight.flatten(1)
 
 
-class AveragePooling(nn.Module):
+class AveragePooling(Pooling):
     """The mean of each channel."""
 
-    def __init__(self, channels_in: int):
+    def __init__(self, channels_in: int, positions: int):
         super().__init__()
         self.channels = channels_in
 
@@ -44,23 +62,79 @@ class AveragePooling(nn.Module):
         """(N, K, h, w) -> (N, K)."""
         return features.mean((2, 3))
 
+    def pull_back(self, weights: Tensor) -> Tensor:
+        """The mean's derivative is 1/(h w) at each position and sums to one."""
+        return weights
 
-POOLINGS: dict[str, Callable[[int], nn.Module]] = {"lse": LsePooling, "avg": AveragePooling}
+
+class MaxPooling(AveragePooling):
+    """The maximum of each channel. Its derivative is one at the maximum, so it sums to one as well."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, K, h, w) -> (N, K)."""
+        return features.amax((2, 3))
+
+
+class Flatten(Pooling):
+    """No pooling: every position of every channel is a number of its own. Ties the network to one input size."""
+
+    def __init__(self, channels_in: int, positions: int):
+        super().__init__()
+        self.channels = channels_in * positions
+        self.positions = positions
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, K, h, w) -> (N, K h w)."""
+        return features.flatten(1)
+
+    def pull_back(self, weights: Tensor) -> Tensor:
+        """The sum over the positions of each channel."""
+        return weights.unflatten(-1, (-1, self.positions)).sum(-1)
+
+
+# name -> Pooling(channels K, positions h w)
+POOLINGS: dict[str, Callable[[int, int], Pooling]] = {
+    "lse": LsePooling,
+    "avg": AveragePooling,
+    "max": MaxPooling,
+    "flatten": Flatten,
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """Dense layers between pooling and classifier."""
+
+    widths: tuple[int, ...] = ()
+    dropout: float = 0.0
+    normalise: bool = False  # a BatchNorm before the first dense layer
+
+
+HEADS: dict[str, Head] = {
+    "linear": Head(),
+    "dense256": Head((256,), dropout=0.4),
+    "dense512": Head((512,), dropout=0.5, normalise=True),
+    "vgg": Head((4096, 4096), dropout=0.5),
+}
 
 
 class FilmNet(nn.Module):
-    """Films (N, C, S, S) -> logits (N, labels); a probability is the sigmoid of a logit."""
+    """Films (N, C, S, S) -> logits (N, labels)."""
 
-    def __init__(self, arch: str, trunk: Trunk, pooling: str, labels: int):
+    def __init__(self, arch: str, trunk: Trunk, pooling: str, labels: int, head: str = "linear", positions: int = 1):
         super().__init__()
+        shape = HEADS[head]
         self.arch = arch
         self.trunk = trunk.layers
         self.blocks = trunk.blocks
         self.new_layers = trunk.new_layers
         self.frozen: tuple[str, ...] = ()
-        self.pooling = POOLINGS[pooling](trunk.channels)
-        width = int(self.pooling.channels)  # type: ignore[arg-type]
-        self.classifier = nn.Linear(width, labels)
+        self.pooling = POOLINGS[pooling](trunk.channels, positions)
+        widths = (self.pooling.channels, *shape.widths)
+        self.norm = nn.BatchNorm1d(widths[0]) if shape.normalise else None
+        self.dense = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.dropout = nn.Dropout(shape.dropout)
+        self.classifier = nn.Linear(widths[-1], labels)
 
     def features(self, films: Tensor) -> Tensor:
         """(N, C, S, S) -> the last feature map A (N, K, h, w)."""
@@ -70,7 +144,17 @@ class FilmNet(nn.Module):
         """A (N, K, h, w) -> logits (N, labels), in float32 at least: exponentials do not bear bf16."""
         with torch.autocast(features.device.type, enabled=False):
             exact = features if features.dtype == torch.float64 else features.float()
-            return self.classifier(self.pooling(exact))  # type: ignore[no-any-return]
+            x = self.pooled(exact)
+            for layer in self.dense:
+                x = self.dropout(torch.relu(layer(x)))
+            return self.classifier(x)  # type: ignore[no-any-return]
+
+    def pooled(self, features: Tensor) -> Tensor:
+        """A (N, K, h, w) -> what the dense layers see (N, M)."""
+        x: Tensor = self.pooling(features)
+        if self.norm is not None:
+            x = self.norm(x)
+        return x
 
     def forward(self, films: Tensor) -> Tensor:
         return self.head(self.features(films))
@@ -86,7 +170,10 @@ class FilmNet(nn.Module):
         except Exception as error:
             raise ModelFileError(f"The starting weights {file.name} cannot be read ({error}).") from error
         renamed = {name: t.float() for name, t in translate_start(self.arch, tensors).items()}
-        missing, unexpected = self.trunk.load_state_dict(renamed, strict=False)
+        try:
+            missing, unexpected = self.trunk.load_state_dict(renamed, strict=False)
+        except RuntimeError as error:
+            raise ModelFileError(f"{file.name} does not fit {self.arch}: a tensor has another shape.") from error
         if unexpected:
             raise ModelFileError(
                 f"{file.name} does not fit {self.arch}: it holds {unexpected[0]!r}, which is not there."
@@ -113,8 +200,31 @@ class FilmNet(nn.Module):
         return inside == name or inside.startswith(self.new_layers)
 
 
-def build(arch: str, pooling: str, labels: int, channels_in: int, seed: int, weights: str | None = None) -> FilmNet:
-    """A network whose random layers depend on `seed` alone; the caller's generator is left as it was."""
+def build(
+    arch: str,
+    pooling: str,
+    labels: int,
+    channels_in: int,
+    seed: int,
+    *,
+    head: str = "linear",
+    size: int = 224,
+    weights: str | None = None,
+) -> FilmNet:
+    """A network whose random layers depend on `seed` alone; the caller's generator is left as it was.
+
+    `size` is the input's side: only `flatten` depends on it. `weights` are torchvision's, e.g. "DEFAULT".
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return FilmNet(arch, ARCHITECTURES[arch](channels_in, weights), pooling, labels)
+        trunk = ARCHITECTURES[arch](channels_in, weights)
+        positions = _positions(trunk, channels_in, size) if pooling == "flatten" else 1
+        return FilmNet(arch, trunk, pooling, labels, head, positions)
+
+
+def _positions(trunk: Trunk, channels_in: int, size: int) -> int:
+    """h w of the trunk's map for an input of `size`."""
+    trunk.layers.eval()
+    with torch.inference_mode():
+        shape: torch.Size = trunk.layers(torch.zeros(1, channels_in, size, size)).shape
+    return shape[2] * shape[3]

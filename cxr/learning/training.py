@@ -28,7 +28,7 @@ from cxr.learning.augment import AUGMENTATIONS
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.losses import LOSSES
-from cxr.learning.models import FilmNet, build
+from cxr.learning.models import FilmNet
 from cxr.metrics import mean_auroc
 from cxr.tasks import Preprocessing, Recipe, Task
 
@@ -93,7 +93,7 @@ def prepared(films: PackedFilms, how: Preprocessing, batch: int = 64) -> Iterato
 
 
 def _start(task: Task, recipe: Recipe, start: Path | None, device: torch.device) -> Run:
-    net = build(recipe.arch, recipe.pooling, len(task.labels), task.preprocessing.channels, recipe.seed)
+    net = checkpoints.network(task, recipe)
     if start is not None:
         net.load_start(start)
     net.freeze(recipe.frozen)
@@ -145,7 +145,7 @@ def _draw(films: PackedFilms, recipe: Recipe, generator: torch.Generator) -> NDA
     shuffled = normal[torch.randperm(len(normal), generator=generator).numpy()]
     left_out = shuffled[round(len(normal) * recipe.normal_share) :]
     kept = np.setdiff1d(np.arange(len(films)), left_out)
-    return kept[torch.randperm(len(kept), generator=generator).numpy()]
+    return np.asarray(kept[torch.randperm(len(kept), generator=generator).numpy()])
 
 
 def _at(how: Preprocessing, recipe: Recipe, epoch: int) -> Preprocessing:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.ops import Conv2dNormActivation
 
 from cxr.errors import TrainingError
+from cxr.learning.preactivation import ResNet50V2
 
 
 @dataclass(frozen=True)
@@ -20,59 +23,6 @@ class Trunk:
     new_layers: tuple[str, ...] = ()  # prefixes of parameters that a starting file does not hold
 
 
-class PreActivationUnit(nn.Module):
-    """Bottleneck of ResNet v2 (He et al. 2016, "Identity Mappings", fig. 4e), stride in the 3x3 convolution."""
-
-    def __init__(self, channels_in: int, channels: int, channels_out: int, stride: int):
-        super().__init__()
-        self.bn1 = nn.BatchNorm2d(channels_in)
-        self.conv1 = nn.Conv2d(channels_in, channels, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(channels)
-        self.conv3 = nn.Conv2d(channels, channels_out, 1, bias=False)
-        changes = stride != 1 or channels_in != channels_out
-        self.down = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False) if changes else None
-        nn.init.zeros_(self.conv3.weight)  # a unit starts as its shortcut, so a deep new stage learns from step one
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(self.bn1(x))
-        shortcut = x if self.down is None else self.down(y)
-        y = self.conv1(y)
-        y = self.conv2(torch.relu(self.bn2(y)))
-        y = self.conv3(torch.relu(self.bn3(y)))
-        return torch.add(shortcut, y)
-
-
-class ResNet50V2(nn.Module):
-    """ResNet-50 v2 in the Gluon form: a BatchNorm on the input, and one after the last stage."""
-
-    def __init__(self, channels_in: int):
-        super().__init__()
-        self.bn_in = nn.BatchNorm2d(channels_in)
-        self.conv1 = nn.Conv2d(channels_in, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        widths = (64, 256, 512, 1024, 2048)
-        depths = (3, 4, 6, 3)
-        self.stages = nn.ModuleList(
-            _stage(widths[i], widths[i + 1], depths[i], stride=1 if i == 0 else 2) for i in range(4)
-        )
-        self.bn_out = nn.BatchNorm2d(2048)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(self.bn_in(x))))
-        x = nn.functional.max_pool2d(x, 3, 2, 1)
-        for stage in self.stages:
-            x = stage(x)
-        return torch.relu(self.bn_out(x))
-
-
-def _stage(channels_in: int, channels_out: int, depth: int, stride: int) -> nn.Sequential:
-    first = PreActivationUnit(channels_in, channels_out // 4, channels_out, stride)
-    rest = [PreActivationUnit(channels_out, channels_out // 4, channels_out, 1) for _ in range(depth - 1)]
-    return nn.Sequential(first, *rest)
-
-
 def _resnet50v2(channels_in: int, weights: str | None) -> Trunk:
     if weights:
         raise TrainingError("torchvision has no weights of resnet50v2; start it from a file with --init.")
@@ -81,30 +31,95 @@ def _resnet50v2(channels_in: int, weights: str | None) -> Trunk:
     return Trunk(ResNet50V2(channels_in), 2048, blocks, new_layers=("stages.3.", "bn_out."))
 
 
-def _resnet50(channels_in: int, weights: str | None) -> Trunk:
-    net = torchvision.models.resnet50(weights=weights)
-    if channels_in != 3:
-        net.conv1 = nn.Conv2d(channels_in, 64, 7, 2, 3, bias=False)
-    blocks = (("0.", "1."), ("4.",), ("5.",), ("6.",), ("7.",))
-    return Trunk(nn.Sequential(*list(net.children())[:-2]), 2048, blocks)
+def _resnet(make: Callable[..., Any], channels: int) -> "Maker":
+    def resnet(channels_in: int, weights: str | None) -> Trunk:
+        layers = nn.Sequential(*list(make(weights=weights).children())[:-2])
+        _widen_input(layers, "0", channels_in)
+        return Trunk(layers, channels, (("0.", "1."), ("4.",), ("5.",), ("6.",), ("7.",)))
+
+    return resnet
 
 
-def _efficientnet_b0(channels_in: int, weights: str | None) -> Trunk:
-    """Ends at the last block: the 320 -> 1280 convolution that torchvision adds only feeds its classifier."""
-    features = torchvision.models.efficientnet_b0(weights=weights).features[:8]
-    if channels_in != 3:
-        features[0][0] = nn.Conv2d(channels_in, 32, 3, 2, 1, bias=False)
-    for layer in features.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.eps = 1e-3
-    return Trunk(features, 320, tuple((f"{i}.",) for i in range(8)))
+def _densenet(make: Callable[..., Any], channels: int) -> "Maker":
+    def densenet(channels_in: int, weights: str | None) -> Trunk:
+        """torchvision applies the last ReLU in place and outside `features`; here the map is what follows it."""
+        layers = nn.Sequential(make(weights=weights).features, nn.ReLU())
+        _widen_input(layers, "0.conv0", channels_in)
+        blocks = [(f"0.denseblock{i}.", f"0.transition{i}.", f"0.norm{i + 1}.") for i in (1, 2, 3, 4)]
+        return Trunk(layers, channels, (("0.conv0.", "0.norm0."), *blocks))
+
+    return densenet
 
 
-# name -> (input channels, torchvision weights or None) -> Trunk
-ARCHITECTURES: dict[str, Callable[[int, str | None], Trunk]] = {
-    "resnet50": _resnet50,
+def _efficientnet(make: Callable[..., Any]) -> "Maker":
+    def efficientnet(channels_in: int, weights: str | None) -> Trunk:
+        """Ends at the last block: the convolution to 1280 channels that torchvision adds only feeds its classifier."""
+        layers = make(weights=weights).features[:8]
+        _widen_input(layers, "0.0", channels_in)
+        for layer in layers.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eps = 1e-3
+        return Trunk(layers, 320, tuple((f"{i}.",) for i in range(8)))
+
+    return efficientnet
+
+
+def _vgg16(channels_in: int, weights: str | None) -> Trunk:
+    layers = torchvision.models.vgg16(weights=weights).features
+    for layer in layers.modules():
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = False
+    _widen_input(layers, "0", channels_in)
+    ends = (5, 10, 17, 24, 31)  # after each max pooling
+    return Trunk(layers, 512, tuple(tuple(f"{i}." for i in range(a, b)) for a, b in pairwise((0, *ends))))
+
+
+def _convnext_tiny(channels_in: int, weights: str | None) -> Trunk:
+    """torchvision normalises after pooling; here each position is, so that the head stays linear in the map."""
+    net = torchvision.models.convnext_tiny(weights=weights)
+    _widen_input(net.features, "0.0", channels_in)
+    layers = nn.Sequential(net.features, net.classifier[0])
+    return Trunk(layers, 768, tuple((f"0.{i}.",) for i in range(8)))
+
+
+def _plain_cnn(*widths: int) -> "Maker":
+    def plain_cnn(channels_in: int, weights: str | None) -> Trunk:
+        """3x3 convolutions, each halving the film by max pooling."""
+        if weights:
+            raise TrainingError("torchvision has no weights of this network; it is trained from scratch.")
+        layers: list[nn.Module] = []
+        for inner, outer in pairwise((channels_in, *widths)):
+            layers += [Conv2dNormActivation(inner, outer, norm_layer=None, inplace=False), nn.MaxPool2d(2)]
+        return Trunk(nn.Sequential(*layers), widths[-1], tuple((f"{2 * i}.",) for i in range(len(widths))))
+
+    return plain_cnn
+
+
+def _widen_input(layers: nn.Module, name: str, channels_in: int) -> None:
+    """Let the first convolution take `channels_in` channels; one channel gets the sum of the three colours' weights."""
+    first = layers.get_submodule(name)
+    assert isinstance(first, nn.Conv2d)
+    if first.in_channels == channels_in:
+        return
+    colours = first.weight.detach().sum(1, keepdim=True)
+    first.weight = nn.Parameter(colours.expand(-1, channels_in, -1, -1).clone() / channels_in)
+    first.in_channels = channels_in
+
+
+Maker = Callable[[int, str | None], Trunk]  # (input channels, torchvision weights or None) -> Trunk
+
+ARCHITECTURES: dict[str, Maker] = {
+    "resnet18": _resnet(torchvision.models.resnet18, 512),
+    "resnet50": _resnet(torchvision.models.resnet50, 2048),
     "resnet50v2": _resnet50v2,
-    "efficientnet_b0": _efficientnet_b0,
+    "densenet121": _densenet(torchvision.models.densenet121, 1024),
+    "densenet201": _densenet(torchvision.models.densenet201, 1920),
+    "efficientnet_b0": _efficientnet(torchvision.models.efficientnet_b0),
+    "efficientnet_b1": _efficientnet(torchvision.models.efficientnet_b1),
+    "vgg16": _vgg16,
+    "convnext_tiny": _convnext_tiny,
+    "simplecnn": _plain_cnn(32, 64, 128),
+    "binarycnn": _plain_cnn(32, 64, 128, 128),
 }
 
 

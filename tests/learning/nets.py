@@ -7,10 +7,12 @@ from cxr.learning.models import FilmNet
 from cxr.learning.trunks import Trunk
 
 
-def tiny_net(pooling: str, labels: int = 3, seed: int = 0, dtype: torch.dtype = torch.float64) -> FilmNet:
+def tiny_net(
+    pooling: str, labels: int = 3, seed: int = 0, dtype: torch.dtype = torch.float64, head: str = "linear"
+) -> FilmNet:
     """Films (N, 1, 8, 8) -> A (N, 6, 4, 4) -> logits (N, labels)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, 1, 1))
         trunk = Trunk(nn.Sequential(*layers, nn.ReLU()), 6, (("0.", "1."), ("3.",)), new_layers=("3.",))
-        return FilmNet("tiny", trunk, pooling, labels).to(dtype).eval()
+        return FilmNet("tiny", trunk, pooling, labels, head, positions=16).to(dtype).eval()

@@ -7,18 +7,16 @@ import torch
 from safetensors.torch import save_file
 
 from cxr.errors import ModelFileError, TrainingError
-from cxr.learning.models import POOLINGS, LsePooling, build
+from cxr.learning.models import LsePooling, build
 from cxr.learning.trunks import ARCHITECTURES
 from tests.learning.nets import tiny_net
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_every_architecture_gives_a_logit_for_each_label(arch: str, pooling: str) -> None:
-    net = build(arch, pooling, labels=14, channels_in=3, seed=0).eval()
+def test_every_architecture_gives_a_logit_for_each_label(arch: str) -> None:
+    net = build(arch, "avg", labels=14, channels_in=3, seed=0).eval()
     with torch.inference_mode():
         features = net.features(torch.zeros(2, 3, 64, 64))
-        assert features.shape[2:] == (2, 2)
         assert net.head(features).shape == (2, 14)
 
 
@@ -87,7 +85,7 @@ def test_a_starting_file_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_starting_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "broken.safetensors"
     file.write_bytes(b"not tensors")
-    with pytest.raises(ModelFileError, match="broken.safetensors cannot be read"):
+    with pytest.raises(ModelFileError, match=r"broken\.safetensors cannot be read"):
         build("resnet50v2", "lse", 14, 3, 0).load_start(file)
 
 
@@ -97,7 +95,7 @@ def test_resnet50v2_has_no_torchvision_weights() -> None:
 
 
 def _identity_pooling() -> LsePooling:
-    pooling = LsePooling(1, channels=1)
+    pooling = LsePooling(1, positions=4, channels=1)
     pooling.transfer.weight.data.fill_(1.0)
     pooling.transfer.bias.data.zero_()
     return pooling

@@ -146,7 +146,7 @@ def test_train_and_test_from_the_command_line(
     nih_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    flags = "--arch efficientnet_b0 --size 32 --epochs 1 --batch 6 --val-share 0.25".split()
+    flags = ["--arch", "efficientnet_b0", "--size", "32", "--epochs", "1", "--batch", "6", "--val-share", "0.25"]
     paths = ["--data", str(nih_folder), "--out", str(run), "--cache", str(tmp_path / "cache")]
     assert run_train(["--task", "chestxray8", *paths, *flags]) == 0
     assert run_test([str(run), "--data", str(nih_folder), "--out", str(tmp_path / "report")]) == 0
