@@ -23,11 +23,11 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 _PNG_PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples per pixel, PNG 11.2.1
-_PALETTE = 3
+_GREY, _PALETTE = 0, 3
+_PNG_KINDS = {(_GREY, 1), (_GREY, 2), (_GREY, 4), (_GREY, 8), (_GREY, 16), (2, 8), (2, 16)}  # colour type, bits: 11.2.1
+_PNG_KINDS |= {(_PALETTE, 1), (_PALETTE, 2), (_PALETTE, 4), (_PALETTE, 8), (4, 8), (4, 16), (6, 8), (6, 16)}
 _MAX_CHUNKS = 100_000
 _DAMAGED_PNG = "The PNG file is truncated or damaged ({0}). Export or send it again."
-_DAMAGED_JPEG = "The JPEG file is truncated or damaged. Export or send it again."
 
 _JPEG_APP0, _JPEG_APP1, _JPEG_APP14, _JPEG_COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
 _COLOUR_NOTE = "colour image, read by its luminance"
@@ -80,38 +80,46 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
         UnreadableFilm: truncated, damaged, or CMYK.
     """
     # Pillow has the error for a truncated file that OpenCV lacks, but parses EXIF with warnings: it gets no EXIF.
-    image = _decode_damaged_or_not(b"".join(_jpeg_pixel_parts(data)))
+    image = _load_jpeg(b"".join(_jpeg_pixel_parts(data)))
     if image.mode not in ("L", "RGB"):
         raise UnreadableFilm(f"The JPEG file is in {image.mode} colours. Save it in grey or RGB.")
     return np.asarray(image)
 
 
-def _decode_damaged_or_not(data: bytes) -> JpegImageFile:
+def _load_jpeg(data: bytes) -> JpegImageFile:
     # The class itself, not Image.open: that guesses formats and has a pixel limit of its own, with a warning.
     try:
         image = JpegImageFile(io.BytesIO(data))
         image.load()
-    except (OSError, SyntaxError, ValueError, TypeError, IndexError, struct.error) as error:
-        raise UnreadableFilm(_DAMAGED_JPEG) from error
+    except Exception as error:  # Pillow has no family of errors: OSError, SyntaxError, struct.error, IndexError, ...
+        raise UnreadableFilm("The JPEG image is truncated or damaged. Export or send it again.") from error
     return image
 
 
 def _read_png(data: bytes, limits: Limits) -> Film:
     chunks = _png_pixel_chunks(data)
     columns, rows, depth, colour = struct.unpack_from(">IIBB", chunks[0], 8)
-    samples = _PNG_SAMPLES.get(colour)
-    if samples is None or depth not in (1, 2, 4, 8, 16):
+    if (colour, depth) not in _PNG_KINDS:
         raise UnreadableFilm(_DAMAGED_PNG.format(f"colour type {colour} with {depth} bits"))
     # OpenCV unpacks palettes to three or four samples, grey with alpha to four.
-    unpacked = 1 if colour == 0 else 4
+    unpacked = 1 if colour == _GREY else 4
     limits.validate_image(rows, columns, 1, unpacked * max(depth // 8, 1))
-    image = cv2.imdecode(np.frombuffer(b"".join([PNG_SIGNATURE, *chunks]), np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise UnreadableFilm(_DAMAGED_PNG.format("its pixels cannot be unpacked"))
+    image = _decode_png(b"".join([PNG_SIGNATURE, *chunks]))
     bits, notes = _stored_bits(image) if depth == 16 else (8 if colour == _PALETTE else depth, ())
     # Depths below 8 are unpacked to the full 0 to 255.
     pixels = _scale(luminance(image, "BGR"), max(bits, 8))
     return Film(pixels, Metadata(format="PNG", bits=bits, notes=colour_notes(image) + notes))
+
+
+def _decode_png(data: bytes) -> NDArray[Any]:
+    """(H, W), (H, W, 3) BGR or (H, W, 4) BGRA of 8 or 16 bits: OpenCV keeps 16-bit colours, Pillow does not."""
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:  # a side beyond OpenCV's own limit of 2**20
+        raise UnreadableFilm(_DAMAGED_PNG.format("its pixels cannot be unpacked")) from error
+    if image is None:
+        raise UnreadableFilm(_DAMAGED_PNG.format("its pixels cannot be unpacked"))
+    return image
 
 
 def _png_pixel_chunks(data: bytes) -> list[bytes]:

@@ -89,7 +89,7 @@ class Flatten(Pooling):
 
     def pull_back(self, weights: Tensor) -> Tensor:
         """The sum over the positions of each channel."""
-        return weights.unflatten(-1, (-1, self.positions)).sum(-1)
+        return torch.sum(weights.unflatten(-1, (-1, self.positions)), -1)
 
 
 # name -> Pooling(channels K, positions h w)
