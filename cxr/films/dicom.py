@@ -156,6 +156,8 @@ def _describe_rendering(file: DicomFile, bits: int, bits_stored: int) -> tuple[R
     if slope == 0:
         raise UnreadableFilm("Rescale Slope (0028,1053) is 0, which leaves no greys. Export the film again.")
     voi, voi_notes = _describe_voi(file, bits, signed)
+    raw = _code(dataset, "PresentationIntentType") == "FOR PROCESSING"  # PS3.3 C.8.11.1: not meant to be looked at
+    raw_notes = ("raw detector image: Presentation Intent Type (0008,0068) is FOR PROCESSING",) if raw else ()
     inverted, shape_notes = _is_inverted(dataset)
     modality_luts = _luts(file, "ModalityLUTSequence", signed)
     rendering = Rendering(
@@ -168,7 +170,7 @@ def _describe_rendering(file: DicomFile, bits: int, bits_stored: int) -> tuple[R
         padding=_padding(dataset),
         inverted=inverted,
     )
-    return rendering, (*voi_notes, *shape_notes)
+    return rendering, (*raw_notes, *voi_notes, *shape_notes)
 
 
 def _describe_voi(file: DicomFile, bits: int, signed: bool) -> tuple[Lut | Window | None, tuple[str, ...]]:

@@ -170,6 +170,12 @@ def test_presentation_lut_shape_decides_and_else_monochrome1(photometric, shape,
     )
 
 
+def test_a_raw_detector_image_says_so_in_its_notes():
+    dataset = ramp(PresentationIntentType="FOR PROCESSING")
+    assert notes(dataset) == ("raw detector image: Presentation Intent Type (0008,0068) is FOR PROCESSING",)
+    assert notes(ramp(PresentationIntentType="FOR PRESENTATION")) == ()
+
+
 def test_first_of_several_frames_is_read_and_noted():
     frames = np.arange(2 * 4096, dtype=np.uint16).reshape(128, 64)
     dataset = dicom_dataset(frames, 16, Rows=64, NumberOfFrames=2, WindowCenter=2, WindowWidth=3)
