@@ -26,8 +26,29 @@ def _flag(default: Any, help: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """How far the random changes to a training film may go; 0 leaves a change out."""
+
+    rotation: float = _flag(10.0, "rotation to either side, degrees")
+    shift: float = _flag(0.06, "shift to any side, share of the side")
+    zoom: float = _flag(0.15, "zoom in or out, share of the size")
+    flip: float = _flag(0.5, "probability of mirroring left and right")
+    brightness: float = _flag(0.1, "brightness added or taken, of the range 0 to 1")
+    contrast: float = _flag(0.25, "contrast about the film's mean, share")
+    gamma: float = _flag(0.25, "gamma, natural logarithm of the exponent")
+    blur: float = _flag(0.6, "share of the 3x3 mean that is blended in; half as much sharpens")
+    noise: float = _flag(0.03, "standard deviation of Gaussian noise at most")
+    speckle: float = _flag(0.0, "standard deviation of noise in proportion to the pixel at most")
+    erasing: float = _flag(0.0, "probability that a box is greyed out")
+    mixup: float = _flag(0.0, "alpha of mixup")
+
+
+NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """How a model of a task is trained. Each field is a flag of Model_Training/train.py."""
+    """How a model of a task is trained. Each field, and each of its augmentation, is a flag of train.py."""
 
     arch: str = _flag("resnet50v2", "trunk of the network")
     pooling: str = _flag("lse", "how the last feature map becomes one vector")
@@ -36,19 +57,37 @@ class Recipe:
     size: int = _flag(224, "side of the input, pixels")
     small_epochs: int = _flag(0, "of the epochs, how many first ones see --small-size pixels (progressive resizing)")
     small_size: int = _flag(160, "side of the input in the first --small-epochs, pixels")
+    sampling: str = _flag("uniform", "which films an epoch draws: each once, or each class alike (oversampling)")
     normal_share: float = _flag(1.0, "share of the films without any finding that an epoch draws, anew each time")
-    frozen: int = _flag(0, "how many blocks of the trunk, counted from the input, stay as they started")
-    batch: int = _flag(32, "films in a step")
+    head_epochs: int = _flag(0, "first phase: epochs in which the whole trunk stays as it started")
+    head_lr: float = _flag(1e-3, "peak learning rate of the first phase")
+    frozen: int = _flag(0, "second phase: how many blocks of the trunk, from the input on, stay as they started")
+    batch: int = _flag(32, "films in a step, over all devices")
+    accumulate: int = _flag(1, "parts in which a step's films are computed, to fit into memory")
+    optimizer: str = _flag("adamw", "how the weights are moved")
     lr: float = _flag(2e-4, "peak learning rate of layers that start trained")
     new_layer_lr: float = _flag(10.0, "learning rate of layers that start at random, as a multiple of --lr")
-    weight_decay: float = _flag(0.02, "weight decay of AdamW")
+    weight_decay: float = _flag(0.02, "weight decay")
+    schedule: str = _flag("cosine", "how the learning rate falls")
     warmup: float = _flag(0.1, "share of all steps in which the learning rate rises")
+    plateau_patience: int = _flag(
+        3, "epochs without a better validation AUROC before --schedule plateau lowers the rate"
+    )
+    plateau_factor: float = _flag(0.3, "by what --schedule plateau multiplies the rate")
+    patience: int = _flag(0, "stop after so many epochs without a better validation AUROC; 0: never")
+    clip: float = _flag(1.0, "largest norm of the gradient; 0: any")
     loss: str = _flag("bce", "what is minimised")
+    smoothing: float = _flag(0.0, "label smoothing")
     ema: float = _flag(0.998, "decay of the moving average of the weights that is kept; 0: keep the weights themselves")
     precision: str = _flag("auto", "arithmetic of the trunk; auto: bf16 on a GPU or a processor with AMX, else f32")
-    augment: str = _flag("standard", "set of random changes to the training films")
     val_share: float = _flag(0.1, "share of the training patients held out for validation")
     seed: int = _flag(0, "seed of the split, the first weights, the order and the augmentation")
+    augmentation: Augmentation = Augmentation()
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "Recipe":
+        """What `dataclasses.asdict` made of a recipe. Raises TypeError for an unknown field."""
+        return cls(**{**raw, "augmentation": Augmentation(**raw["augmentation"])})
 
 
 @dataclass(frozen=True)

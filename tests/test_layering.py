@@ -22,10 +22,13 @@ FLOORS = (
 )
 # Inside a wing a later module imports earlier ones, never the other way.
 WINGS = {
-    "cxr.films": ("film", "prepare", "codestream", "raster", "grey", "pixeldata", "dicomfile", "dicom", "read"),
+    "cxr.films": (
+        "film", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata", "dicomfile",
+        "dicom", "read",
+    ),
     "cxr.learning": (
-        "losses", "augment", "datasets", "preactivation", "trunks", "models", "explain", "checkpoints", "training", "evaluation",
-        "export", "release", "commands",
+        "losses", "augment", "datasets", "batches", "devices", "preactivation", "trunks", "models", "explain",
+        "schedule", "checkpoints", "training", "figures", "evaluation", "export", "release", "commands",
     ),
     "cxr.reading": ("engine", "report", "reader"),
     "cxr.desk": (

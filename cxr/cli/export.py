@@ -43,7 +43,9 @@ def _prove(net: "FilmNet", films: "PackedFilms", file: Path) -> int:
     import numpy as np
     import torch
 
-    from cxr.learning.training import predict, prepared
+    from cxr.learning.batches import prepared
+    from cxr.learning.devices import CPU
+    from cxr.learning.training import predict
     from cxr.metrics import sigmoid
     from cxr.reading.engine import Engine
 
@@ -53,7 +55,7 @@ def _prove(net: "FilmNet", films: "PackedFilms", file: Path) -> int:
     ours = np.concatenate([engine.run(x.numpy()).logits for x in prepared(some, how)])
     platt = [engine.info.platt[label] for label in engine.info.labels]
     slope, intercept = np.array([(p.slope, p.intercept) for p in platt]).T
-    reference = predict(net, some, how, torch.device("cpu"))
+    reference = predict(net, some, how, CPU, "f32")
     worst = np.abs(sigmoid(ours * slope + intercept) - sigmoid(reference * slope + intercept)).max()
     print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB; probabilities differ from torch by {worst:.5f} at most")
     print(f"validation mean AUROC {engine.info.training['validation']['mean_auroc']:.4f}")

@@ -6,79 +6,95 @@ tell the hospital by such marks learns the hospital.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class Strength:
-    """How far each change may go."""
-
-    rotation_deg: float = 10.0
-    shift: float = 0.06  # of the side
-    zoom: float = 0.15  # 1 - zoom .. 1 + zoom
-    flip: float = 0.5  # probability
-    contrast: float = 0.25  # 1 - contrast .. 1 + contrast
-    brightness: float = 0.1
-    gamma: float = 0.25  # exponent, log scale
-    blur: float = 0.6  # share of the 3x3 mean that is blended in; negative half of the range sharpens
-    noise: float = 0.03  # standard deviation at most
+from cxr.tasks import Augmentation
 
 
-def standard(films: Tensor, size: int, generator: Generator) -> Tensor:
-    """Geometry, grey scale, blur and noise. (N, 1, H, W) -> (N, 1, size, size), in [0, 1]."""
-    strength = Strength()
-    films = _move(films, size, strength, generator)
-    films = _soften(films, strength, generator)
-    films = _regrade(films, strength, generator)
-    noise = torch.randn(films.shape, generator=generator)
-    amount = _uniform(len(films), 0.0, strength.noise, generator)
-    return (films + noise * amount.view(-1, 1, 1, 1)).clamp(0.0, 1.0)
+def augment(films: Tensor, size: int, how: Augmentation, generator: Generator) -> Tensor:
+    """(N, 1, H, W) -> (N, 1, size, size), in [0, 1], moved, regraded, softened and roughened as `how` allows."""
+    films = _move(films, size, how, generator)
+    films = _soften(films, how, generator)
+    films = _regrade(films, how, generator)
+    films = _roughen(films, how, generator).clamp(0.0, 1.0)
+    return _erase(films, how, generator)
 
 
-def none(films: Tensor, size: int, generator: Generator) -> Tensor:
-    """Resized only."""
-    del generator
-    return F.interpolate(films, size=(size, size), mode="area")
+def mixup(films: Tensor, labels: Tensor, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Blend each film and its labels with another's, by a share from Beta(alpha, alpha) (Zhang et al. 2018).
+
+    A label that either film does not know is not known.
+    """
+    if not alpha:
+        return films, labels
+    partner = torch.randperm(len(films), generator=generator)
+    share = _beta(len(films), alpha, generator)
+    blended = share.view(-1, 1, 1, 1) * films + (1 - share).view(-1, 1, 1, 1) * films[partner]
+    return blended, share[:, None] * labels + (1 - share)[:, None] * labels[partner]
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, int, Generator], Tensor]] = {"standard": standard, "none": none}
+def _beta(count: int, alpha: float, generator: Generator) -> Tensor:
+    """Beta(alpha, alpha) as a ratio of two gamma draws, which torch makes from a generator."""
+    draws = torch._standard_gamma(torch.full((2, count), alpha), generator)
+    return draws[0] / draws.sum(0).clamp(min=1e-12)
 
 
 def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    return torch.empty(count).uniform_(low, high, generator=generator)
+    """(count, 1, 1, 1)."""
+    return torch.empty(count, 1, 1, 1).uniform_(low, high, generator=generator)
 
 
-def _move(films: Tensor, size: int, strength: Strength, generator: Generator) -> Tensor:
+def _move(films: Tensor, size: int, how: Augmentation, generator: Generator) -> Tensor:
     """Rotation, zoom, shift and mirroring about the centre; black comes in at the border."""
     n = len(films)
-    angle = _uniform(n, -strength.rotation_deg, strength.rotation_deg, generator) * math.pi / 180
-    zoom = _uniform(n, 1 - strength.zoom, 1 + strength.zoom, generator)
-    mirror = torch.where(_uniform(n, 0, 1, generator) < strength.flip, -1.0, 1.0)
-    shift = torch.empty(n, 2).uniform_(-2 * strength.shift, 2 * strength.shift, generator=generator)
+    angle = _uniform(n, -how.rotation, how.rotation, generator).view(n) * math.pi / 180
+    zoom = _uniform(n, 1 - how.zoom, 1 + how.zoom, generator).view(n)
+    mirror = torch.where(_uniform(n, 0, 1, generator).view(n) < how.flip, -1.0, 1.0)
+    shift = torch.empty(n, 2).uniform_(-2 * how.shift, 2 * how.shift, generator=generator)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], dim=1)
     grid = F.affine_grid(rows.view(n, 2, 3), [n, 1, size, size], align_corners=False)
     return F.grid_sample(films, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _soften(films: Tensor, strength: Strength, generator: Generator) -> Tensor:
+def _soften(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
     """Blend with the 3x3 mean: a positive share blurs, a negative one sharpens."""
-    share = _uniform(len(films), -strength.blur / 2, strength.blur, generator).view(-1, 1, 1, 1)
+    share = _uniform(len(films), -how.blur / 2, how.blur, generator)
     mean = F.avg_pool2d(films, 3, 1, 1, count_include_pad=False)
     return films + share * (mean - films)
 
 
-def _regrade(films: Tensor, strength: Strength, generator: Generator) -> Tensor:
+def _regrade(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
     """Gamma, contrast about the film's mean, brightness."""
     n = len(films)
-    gamma = torch.exp(_uniform(n, -strength.gamma, strength.gamma, generator)).view(-1, 1, 1, 1)
-    contrast = _uniform(n, 1 - strength.contrast, 1 + strength.contrast, generator).view(-1, 1, 1, 1)
-    brightness = _uniform(n, -strength.brightness, strength.brightness, generator).view(-1, 1, 1, 1)
+    gamma = torch.exp(_uniform(n, -how.gamma, how.gamma, generator))
+    contrast = _uniform(n, 1 - how.contrast, 1 + how.contrast, generator)
+    brightness = _uniform(n, -how.brightness, how.brightness, generator)
     films = films.clamp(1e-4, 1.0) ** gamma
     mean = films.mean((2, 3), keepdim=True)
     return ((films - mean) * contrast + mean + brightness).clamp(0.0, 1.0)
+
+
+def _roughen(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
+    """Gaussian noise, and speckle: noise in proportion to the pixel."""
+    n = len(films)
+    noise = _uniform(n, 0.0, how.noise, generator) * torch.randn(films.shape, generator=generator)
+    speckle = _uniform(n, 0.0, how.speckle, generator) * torch.randn(films.shape, generator=generator)
+    return films + noise + films * speckle
+
+
+def _erase(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
+    """With probability `how.erasing`, grey out a box of 2 to 20 % of the film (Zhong et al. 2020)."""
+    n, side = len(films), films.shape[-1]
+    area = _uniform(n, 0.02, 0.2, generator)
+    ratio = torch.exp(_uniform(n, -1.0, 1.0, generator))
+    height, width = (area * ratio).sqrt() * side, (area / ratio).sqrt() * side
+    top = _uniform(n, 0, 1, generator) * (side - height)
+    left = _uniform(n, 0, 1, generator) * (side - width)
+    rows, columns = torch.arange(side).view(1, 1, -1, 1), torch.arange(side).view(1, 1, 1, -1)
+    inside = (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
+    erased = inside & (_uniform(n, 0, 1, generator) < how.erasing)
+    return torch.where(erased, films.mean((2, 3), keepdim=True), films)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from cxr.errors import ModelFileError
+from cxr.errors import ModelFileError, TrainingError
 from cxr.learning.models import FilmNet, build
 from cxr.tasks import TASKS, Preprocessing, Recipe, Task
 
@@ -38,8 +38,8 @@ class Checkpoint:
         return preprocessing(TASKS[self.task], self.recipe)
 
 
-def network(task: Task, recipe: Recipe) -> FilmNet:
-    """A new network for the task, its random layers drawn by the recipe's seed."""
+def network(task: Task, recipe: Recipe, weights: str | None = None) -> FilmNet:
+    """A new network for the task, its random layers drawn by the recipe's seed; `weights` are torchvision's."""
     return build(
         recipe.arch,
         recipe.pooling,
@@ -48,6 +48,7 @@ def network(task: Task, recipe: Recipe) -> FilmNet:
         recipe.seed,
         head=recipe.head,
         size=recipe.size,
+        weights=weights,
     )
 
 
@@ -73,6 +74,8 @@ def save(file: Path, checkpoint: Checkpoint) -> None:
         tensors = {name: t.detach().contiguous() for name, t in checkpoint.tensors.items()}
         save_file(tensors, unfinished, {"cxr": json.dumps(about)})
         unfinished.replace(file)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{file.name} cannot be written ({error}); the last good one is intact.") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -89,7 +92,7 @@ def load(file: Path) -> Checkpoint:
         with safe_open(file, "pt") as stored:
             about = json.loads(stored.metadata()["cxr"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
-        recipe = Recipe(**about["recipe"])
+        recipe = Recipe.from_dict(about["recipe"])
         return Checkpoint(tensors, about["task"], recipe, about["epoch"], about["record"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{file.name} is not a checkpoint of this project, or is damaged ({error}).") from error

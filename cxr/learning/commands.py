@@ -20,23 +20,27 @@ from cxr.errors import CxrError
 from cxr.films.prepare import prepare
 from cxr.films.read import read_film
 from cxr.learning import checkpoints
-from cxr.learning.augment import AUGMENTATIONS
+from cxr.learning.batches import SAMPLINGS
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import FilmTable, check_apart, pack, read_nih, split_by_patient
+from cxr.learning.devices import PRECISIONS, join
 from cxr.learning.evaluation import evaluate, read_scores, write
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
-from cxr.learning.training import train
+from cxr.learning.schedule import OPTIMIZERS, SCHEDULES
+from cxr.learning.training import Bench, train
 from cxr.learning.trunks import ARCHITECTURES
-from cxr.tasks import TASKS, Recipe, Task
+from cxr.tasks import NO_AUGMENTATION, TASKS, Augmentation, Recipe, Task
 
 CHOICES = {
-    "precision": ("auto", "bf16", "f32"),
+    "precision": ("auto", *PRECISIONS),
     "arch": ARCHITECTURES,
     "pooling": POOLINGS,
     "head": HEADS,
+    "sampling": SAMPLINGS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
     "loss": LOSSES,
-    "augment": AUGMENTATIONS,
 }
 
 TEST_HELP = "run folder, checkpoint, or a csv of `python -m cxr predict`"
@@ -59,7 +63,7 @@ def _run(parser: argparse.ArgumentParser, arguments: list[str], act: Callable[[a
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped; training goes on after its last finished epoch.", file=sys.stderr)
+        print(f"{parser.prog}: stopped and saved; the same command goes on from here.", file=sys.stderr)
         return 130
     return 0
 
@@ -69,30 +73,70 @@ def _train_parser() -> argparse.ArgumentParser:
     parser.add_argument("--task", choices=TASKS, default="chestxray14", help="what is predicted")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set, as it is downloaded")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished run there goes on")
-    parser.add_argument("--init", type=Path, help="safetensors file with trained weights for the trunk")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--init", type=Path, help="safetensors file with trained weights for the trunk")
+    start.add_argument("--pretrained", action="store_true", help="start from torchvision's weights, downloading them")
     parser.add_argument("--limit", type=int, help="use only the first N training films")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder for packed films")
-    for setting in dataclasses.fields(Recipe):
-        parser.add_argument(
-            f"--{setting.name.replace('_', '-')}",
-            type=type(setting.default),
-            choices=CHOICES.get(setting.name),
-            help=f"{setting.metadata['help']} (default: the task's)",
-        )
+    parser.add_argument("--compile", action="store_true", help="compile the network by torch.compile")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard files into the run folder")
+    parser.add_argument("--save-every", type=float, default=600, metavar="S", help="seconds between checkpoints")
+    _add_flags(parser.add_argument_group("recipe", "defaults are the task's"), Recipe)
+    group = parser.add_argument_group("augmentation", "how far each change to a training film may go")
+    group.add_argument("--no-augmentation", action="store_true", help="leave all changes out but those given here")
+    _add_flags(group, Augmentation)
     return parser
+
+
+def _add_flags(group: "argparse._ArgumentGroup", fields_of: type) -> None:
+    """A flag for each field that has a help text."""
+    for setting in dataclasses.fields(fields_of):
+        if "help" in setting.metadata:
+            group.add_argument(
+                f"--{setting.name.replace('_', '-')}",
+                type=type(setting.default),
+                choices=CHOICES.get(setting.name),
+                help=setting.metadata["help"].replace("%", "%%"),
+            )
+
+
+def _recipe(task: Task, options: argparse.Namespace) -> Recipe:
+    """The task's recipe with the flags that were given."""
+    base = NO_AUGMENTATION if options.no_augmentation else task.recipe.augmentation
+    augmentation = dataclasses.replace(base, **_given(Augmentation, options))
+    return dataclasses.replace(task.recipe, augmentation=augmentation, **_given(Recipe, options))
+
+
+def _given(fields_of: type, options: argparse.Namespace) -> dict[str, Any]:
+    values = {f.name: getattr(options, f.name, None) for f in dataclasses.fields(fields_of)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _train(options: argparse.Namespace) -> None:
     task = TASKS[options.task]
-    given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Recipe)}
-    recipe = dataclasses.replace(task.recipe, **{name: v for name, v in given.items() if v is not None})
+    recipe = _recipe(task, options)
     table, validation = training_tables(task, recipe, options.data)
     if options.limit:
         table = table.take(np.arange(min(options.limit, len(table))))
     print(f"{len(table)} training and {len(validation)} validation films, {len(table.missing)} missing")
-    record = _record(table, validation, options.init)
-    packed = [pack(part, options.cache, task.preprocessing.fit) for part in (table, validation)]
-    train(task, recipe, packed[0], packed[1], options.out, record, options.init)
+    films, held_out = (pack(part, options.cache, task.preprocessing.fit) for part in (table, validation))
+    with join() as place:
+        train(
+            Bench(
+                task=task,
+                recipe=recipe,
+                films=films,
+                validation=held_out,
+                out=options.out,
+                record=_record(table, validation, options.init),
+                place=place,
+                start=options.init,
+                weights="DEFAULT" if options.pretrained else None,
+                compiled=options.compile,
+                tensorboard=options.tensorboard,
+                save_every_s=options.save_every,
+            )
+        )
 
 
 def training_tables(task: Task, recipe: Recipe, folder: Path) -> tuple[FilmTable, FilmTable]:

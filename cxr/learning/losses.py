@@ -1,21 +1,119 @@
-"""Losses: logits (N, K) and labels (N, K) of 1, 0 or NaN -> one number. NaN labels (not known) are left out."""
+"""Losses: logits (N, K) and labels (N, K) -> one number.
+
+Labels are 1, 0 or NaN (not known, left out); after mixup and label smoothing they lie between. A multiclass film has
+one row of shares that sum to one, or is unknown as a whole.
+"""
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def bce(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the known labels."""
-    known = ~labels.isnan()
-    return F.binary_cross_entropy_with_logits(logits[known], labels[known])
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"bce": bce}
+def make_loss(name: str, labels: NDArray[np.float32], kind: str, smoothing: float = 0.0) -> Loss:
+    """The loss `name` for training labels (N, K), from whose frequencies the weighted losses take their weights."""
+    loss = LOSSES[name](labels)
+
+    def smoothed(logits: Tensor, truth: Tensor) -> Tensor:
+        share = 1 / truth.shape[1] if kind == "multiclass" else 0.5
+        return loss(logits, truth * (1 - smoothing) + smoothing * share)
+
+    return smoothed
 
 
-def probabilities(logits: Tensor) -> Tensor:
-    """Uncalibrated probabilities of the labels."""
-    return torch.sigmoid(logits)
+def _bce(labels: NDArray[np.float32]) -> Loss:
+    """Binary cross-entropy, mean over the known labels."""
+    del labels
+
+    def bce(logits: Tensor, truth: Tensor) -> Tensor:
+        known = ~truth.isnan()
+        return F.binary_cross_entropy_with_logits(logits[known], truth[known])
+
+    return bce
+
+
+def _weighted_bce(labels: NDArray[np.float32]) -> Loss:
+    """Binary cross-entropy in which both sides of each label weigh the same in sum.
+
+    Positive films weigh (P + N) / 2P and negative ones (P + N) / 2N (after Wang et al. 2017, eq. 1).
+    """
+    positive, negative = np.nansum(labels == 1, axis=0), np.nansum(labels == 0, axis=0)
+    total = positive + negative
+    of_positive = torch.from_numpy((total / (2 * np.maximum(positive, 1))).astype(np.float32))
+    of_negative = torch.from_numpy((total / (2 * np.maximum(negative, 1))).astype(np.float32))
+
+    def weighted_bce(logits: Tensor, truth: Tensor) -> Tensor:
+        known = ~truth.isnan()
+        y = truth.nan_to_num()
+        weight = (y * of_positive.to(y.device) + (1 - y) * of_negative.to(y.device))[known]
+        return F.binary_cross_entropy_with_logits(logits[known], truth[known], weight)
+
+    return weighted_bce
+
+
+def _focal(labels: NDArray[np.float32], gamma: float = 2.0) -> Loss:
+    """(1 - p_t)^gamma times the cross-entropy: easy films count less (Lin et al. 2017, eq. 4)."""
+    del labels
+
+    def focal(logits: Tensor, truth: Tensor) -> Tensor:
+        known = ~truth.isnan()
+        x, y = logits[known], truth[known]
+        miss = torch.sigmoid(x) * (1 - y) + torch.sigmoid(-x) * y
+        return (miss**gamma * F.binary_cross_entropy_with_logits(x, y, reduction="none")).mean()
+
+    return focal
+
+
+def _asymmetric(labels: NDArray[np.float32], gamma_negative: float = 4.0, gamma_positive: float = 1.0) -> Loss:
+    """Focal with a harder focus on negatives, whose probability is shifted by 0.05 (Ridnik et al. 2021, eq. 7)."""
+    del labels
+
+    def asymmetric(logits: Tensor, truth: Tensor) -> Tensor:
+        known = ~truth.isnan()
+        x, y = logits[known], truth[known]
+        p = torch.sigmoid(x)
+        shifted = (p - 0.05).clamp(min=0)
+        positive = y * (1 - p) ** gamma_positive * F.logsigmoid(x)
+        negative = (1 - y) * shifted**gamma_negative * torch.log1p(-shifted.clamp(max=1 - 1e-7))
+        return -(positive + negative).mean()
+
+    return asymmetric
+
+
+def _cross_entropy(labels: NDArray[np.float32]) -> Loss:
+    """Cross-entropy over classes, mean over the known films."""
+    del labels
+
+    def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+        known = ~truth.isnan().any(1)
+        return F.cross_entropy(logits[known], truth[known])
+
+    return cross_entropy
+
+
+def _weighted_cross_entropy(labels: NDArray[np.float32]) -> Loss:
+    """Cross-entropy in which every class weighs the same in sum: its films weigh N / (K count)."""
+    count = np.nansum(labels, axis=0)
+    weights = torch.from_numpy((count.sum() / (len(count) * np.maximum(count, 1))).astype(np.float32))
+
+    def weighted_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
+        known = ~truth.isnan().any(1)
+        return F.cross_entropy(logits[known], truth[known], weights.to(logits.device))
+
+    return weighted_cross_entropy
+
+
+# name -> training labels (N, K) -> loss
+LOSSES: dict[str, Callable[[NDArray[np.float32]], Loss]] = {
+    "bce": _bce,
+    "weighted_bce": _weighted_bce,
+    "focal": _focal,
+    "asymmetric": _asymmetric,
+    "cross_entropy": _cross_entropy,
+    "weighted_cross_entropy": _weighted_cross_entropy,
+}

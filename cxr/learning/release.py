@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
+from cxr.learning.batches import prepared
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.explain import gradcam
 from cxr.learning.export import FeatureSpace
 from cxr.learning.models import FilmNet
-from cxr.learning.training import prepared
 from cxr.metrics import aurocs, fit_platt, mean_auroc, operating_thresholds, sensitivity_specificity, sigmoid
 from cxr.modelfile import ModelInfo, OperatingPoint, Platt
 from cxr.tasks import TASKS, Preprocessing

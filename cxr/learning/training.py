@@ -1,17 +1,15 @@
 """The loop: packed films in, a run folder with `best.safetensors`, `last.safetensors` and `metrics.jsonl` out.
 
-The learning rate follows from the step and every draw from (seed, epoch), so a run that was stopped goes on from
-`last.safetensors` as if nothing had happened.
+The learning rate follows from the step, and every draw from (seed, epoch, step), so a run that was stopped at any step
+goes on from `last.safetensors` to the same weights as if nothing had happened.
 """
 
 import copy
 import dataclasses
 import json
 import math
-import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,31 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cxr.errors import TrainingError
-from cxr.films.prepare import fit_square, normalise
 from cxr.learning import checkpoints
-from cxr.learning.augment import AUGMENTATIONS
+from cxr.learning.batches import Share, draw, generator, prepared, steps_of, training_batch
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
-from cxr.learning.losses import LOSSES
+from cxr.learning.devices import CPU, Place, autocast
+from cxr.learning.losses import Loss, make_loss
 from cxr.learning.models import FilmNet
+from cxr.learning.schedule import begin_phase, rate_factor, set_learning_rate
 from cxr.metrics import mean_auroc
 from cxr.tasks import Preprocessing, Recipe, Task
+
+SAVE_EVERY_S = 600.0  # a kill costs at most so much work
+
+
+@dataclass
+class Progress:
+    """How far a run is; stored in `last.safetensors`."""
+
+    epoch: int = 0  # finished
+    step: int = 0  # done in the epoch that runs
+    total: int = 0  # steps done in all epochs
+    losses: float = 0.0  # sum over those steps
+    best_auc: float = -math.inf
+    stale: int = 0  # epochs since the best
+    reductions: int = 0  # of the learning rate, by the plateau schedule
 
 
 @dataclass
@@ -40,207 +54,247 @@ class Run:
     net: FilmNet
     average: FilmNet  # exponential moving average of `net`; the same object when the recipe keeps none
     optimizer: torch.optim.Optimizer
-    epoch: int = 0  # finished
-    best_auc: float = -math.inf
+    scaler: torch.amp.GradScaler  # does nothing but for fp16
+    progress: Progress = field(default_factory=Progress)
 
 
-def train(
-    task: Task,
-    recipe: Recipe,
-    films: PackedFilms,
-    validation: PackedFilms,
-    out: Path,
-    record: dict[str, Any],
-    start: Path | None = None,
-) -> None:
-    """Train until `recipe.epochs` are done, going on from `out/last.safetensors` where that exists.
+@dataclass(frozen=True)
+class Bench:
+    """What a run trains on, and where."""
+
+    task: Task
+    recipe: Recipe
+    films: PackedFilms
+    validation: PackedFilms
+    out: Path
+    record: dict[str, Any]  # goes into every checkpoint
+    place: Place = CPU
+    start: Path | None = None  # trained weights for the trunk
+    weights: str | None = None  # torchvision's weights for the trunk
+    compiled: bool = False  # by torch.compile
+    tensorboard: bool = False  # write its files beside metrics.jsonl
+    save_every_s: float = SAVE_EVERY_S
+
+    def preprocessing(self, epoch: int) -> Preprocessing:
+        """Of epoch 0, 1, ...: small films first."""
+        how = checkpoints.preprocessing(self.task, self.recipe)
+        return dataclasses.replace(how, size=self.recipe.small_size) if epoch < self.recipe.small_epochs else how
+
+
+def train(bench: Bench) -> None:
+    """Train until the recipe's epochs are done, going on from `out/last.safetensors` where that exists.
 
     Raises:
-        TrainingError: the loss is not a number, or the run in `out` is of another task or recipe.
+        TrainingError: the loss is not a number, memory or disk is full, or the run in `out` has another recipe.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run = _start(task, recipe, start, device)
-    if (out / "last.safetensors").exists():
-        _resume(run, out, task, recipe)
-    out.mkdir(parents=True, exist_ok=True)
-    how = checkpoints.preprocessing(task, recipe)
-    while run.epoch < recipe.epochs:
+    run = _start(bench)
+    bench.out.mkdir(parents=True, exist_ok=True)
+    recipe, progress = bench.recipe, run.progress
+    while progress.epoch < recipe.epochs and not (recipe.patience and progress.stale >= recipe.patience):
         began = time.monotonic()
-        with torch.random.fork_rng():  # stochastic depth and dropout draw from the global generator
-            torch.manual_seed(_epoch_seed(recipe, run.epoch))
-            loss = _epoch(run, recipe, films, _at(how, recipe, run.epoch), device)
-        run.epoch += 1
-        auc = mean_auroc(predict(run.average, validation, _at(how, recipe, run.epoch - 1), device), validation.labels)
-        _log(out, epoch=run.epoch, loss=loss, val_auc=auc, seconds=round(time.monotonic() - began))
-        _keep(run, out, task, recipe, auc, record)
+        if _begins_phase(progress, recipe):
+            run.optimizer = begin_phase(run.net, recipe, progress.epoch)
+        try:
+            loss = _epoch(run, bench)
+        except KeyboardInterrupt:
+            _save_last(run, bench)
+            raise
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise _no_memory(recipe) from error
+        _finish_epoch(run, bench, loss, began)
+
+
+def _finish_epoch(run: Run, bench: Bench, loss: float, began: float) -> None:
+    how = bench.preprocessing(run.progress.epoch)
+    auc = mean_auroc(predict(run.average, bench.validation, how, bench.place), bench.validation.labels)
+    progress = run.progress
+    better = progress.epoch == 0 or auc > progress.best_auc
+    progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, 0.0
+    progress.stale = 0 if better else progress.stale + 1
+    if better and not math.isnan(auc):
+        progress.best_auc = auc
+    if progress.stale and progress.stale % bench.recipe.plateau_patience == 0:
+        progress.reductions += 1
+    if bench.place.writes:
+        _log(bench, epoch=progress.epoch, loss=loss, val_auc=auc, seconds=round(time.monotonic() - began))
+        if better:
+            _save(bench.out / "best.safetensors", run, bench, _named(run.average, "model."), val_auc=auc)
+    _save_last(run, bench)
 
 
 def predict(
-    net: FilmNet, films: PackedFilms, how: Preprocessing, device: torch.device, batch: int = 64
+    net: FilmNet, films: PackedFilms, how: Preprocessing, place: Place, precision: str = "auto"
 ) -> NDArray[np.float32]:
-    """Logits (N, K) of packed films, prepared as in serving; never augmented."""
+    """Logits (N, K) of packed films, prepared as in serving; never augmented. Every process does its share."""
     net.eval()
-    with torch.inference_mode(), autocast(device):
-        return np.concatenate([net(x.to(device)).float().cpu().numpy() for x in prepared(films, how, batch)])
+    mine = films.take(np.arange(place.rank, len(films), place.world)) if place.world > 1 else films
+    with torch.inference_mode(), autocast(place.device, precision):
+        logits = [net(x.to(place.device)).float().cpu().numpy() for x in prepared(mine, how)]
+    return place.interleave(np.concatenate(logits))
 
 
-def prepared(films: PackedFilms, how: Preprocessing, batch: int = 64) -> Iterator[Tensor]:
-    """Batches (n, C, S, S) of packed films, prepared as in serving; never augmented."""
-    for begin in range(0, len(films), batch):
-        squares = films.squares[begin : begin + batch].astype(np.float32) / 255
-        small = np.stack([fit_square(square, how.size, how.fit)[0] for square in squares])
-        yield torch.from_numpy(normalise(small, how)).contiguous(memory_format=torch.channels_last)
+def _start(bench: Bench) -> Run:
+    net = checkpoints.network(bench.task, bench.recipe, bench.weights)
+    if bench.start is not None:
+        net.load_start(bench.start)
+    net = net.to(bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = bench.out / "last.safetensors"
+    checkpoint = checkpoints.load(last) if last.exists() else None
+    epoch = checkpoint.record["progress"]["epoch"] if checkpoint else 0
+    optimizer = begin_phase(net, bench.recipe, epoch)
+    average = copy.deepcopy(net) if bench.recipe.ema else net
+    scaler = torch.amp.GradScaler(bench.place.device.type, enabled=bench.recipe.precision == "fp16")
+    run = Run(net, average, optimizer, scaler)
+    if checkpoint:
+        _resume(run, bench, checkpoint)
+    return run
 
 
-def _start(task: Task, recipe: Recipe, start: Path | None, device: torch.device) -> Run:
-    net = checkpoints.network(task, recipe)
-    if start is not None:
-        net.load_start(start)
-    net.freeze(recipe.frozen)
-    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(net) if recipe.ema else net
-    return Run(net, average, torch.optim.AdamW(_parameter_groups(net, recipe)))
-
-
-def _parameter_groups(net: FilmNet, recipe: Recipe) -> list[dict[str, Any]]:
-    """New layers learn faster; norms and biases do not decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((net.is_new(name), parameter.ndim > 1), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "peak_lr": recipe.lr * (recipe.new_layer_lr if new else 1.0),
-            "weight_decay": recipe.weight_decay if decays else 0.0,
-        }
-        for (new, decays), parameters in groups.items()
-    ]
-
-
-def _epoch(run: Run, recipe: Recipe, films: PackedFilms, how: Preprocessing, device: torch.device) -> float:
-    """One pass over the films; the mean loss."""
-    generator = torch.Generator().manual_seed(_epoch_seed(recipe, run.epoch))
-    order = _draw(films, recipe, generator)
-    steps = math.ceil(len(order) / recipe.batch)
-    losses = []
+def _epoch(run: Run, bench: Bench) -> float:
+    """What is left of one pass over the films; the mean loss of the whole pass."""
+    recipe, progress, place = bench.recipe, run.progress, bench.place
+    steps = steps_of(draw(bench.films.labels, recipe, progress.epoch), recipe, Share(place.rank, place.world))
+    how = bench.preprocessing(progress.epoch)
+    loss = make_loss(recipe.loss, bench.films.labels, bench.task.kind, recipe.smoothing)
+    model = _wrapped(run.net, bench)
     run.net.train()
-    progress = tqdm(_batches(films, order, recipe, how, generator), f"epoch {run.epoch + 1}", steps, unit="step")
-    for step, (x, y) in enumerate(progress):
-        _set_learning_rate(run.optimizer, recipe, (run.epoch * steps + step) / (recipe.epochs * steps))
-        x = x.to(device, memory_format=torch.channels_last)
-        losses.append(_step(run, recipe, x, y.to(device), run.epoch * steps + step))
-        rate = recipe.batch * (progress.format_dict["rate"] or 0)
-        progress.set_postfix(loss=f"{np.mean(losses[-100:]):.4f}", films_s=f"{rate:.0f}")
-    return float(np.mean(losses))
+    saved = time.monotonic()
+    title = f"epoch {progress.epoch + 1}"
+    bar = tqdm(total=len(steps), initial=progress.step, desc=title, unit="step", disable=not place.writes)
+    with bar, torch.random.fork_rng():  # dropout and stochastic depth draw from the global generator
+        for rows in steps[progress.step :]:
+            factor = rate_factor(recipe, progress.epoch, progress.step / len(steps), progress.reductions)
+            set_learning_rate(run.optimizer, factor)
+            random = generator(recipe.seed, progress.epoch, progress.step, place.rank)
+            torch.manual_seed(random.initial_seed())
+            x, y = training_batch(bench.films, rows, recipe, how, random)
+            progress.losses += place.mean(_step(model, run, recipe, loss, x.to(place.device), y.to(place.device)))
+            progress.step += 1
+            progress.total += 1
+            _show(bar, progress, recipe)
+            if time.monotonic() - saved > bench.save_every_s:
+                _save_last(run, bench)
+                saved = time.monotonic()
+    return progress.losses / len(steps)
 
 
-def _epoch_seed(recipe: Recipe, epoch: int) -> int:
-    return recipe.seed * 10_007 + epoch
+def _wrapped(net: FilmNet, bench: Bench) -> nn.Module:
+    """What a step calls: the network, under torch.compile or torchrun a wrapper that shares its weights."""
+    model: nn.Module = torch.compile(net) if bench.compiled else net  # type: ignore[assignment]
+    if bench.place.world > 1:
+        model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=False)
+    return model
 
 
-def _draw(films: PackedFilms, recipe: Recipe, generator: torch.Generator) -> NDArray[np.intp]:
-    """The rows of one epoch, in an order drawn anew; of the films without a finding only `recipe.normal_share`."""
-    normal = np.flatnonzero(np.nansum(films.labels, axis=1) == 0)
-    shuffled = normal[torch.randperm(len(normal), generator=generator).numpy()]
-    left_out = shuffled[round(len(normal) * recipe.normal_share) :]
-    kept = np.setdiff1d(np.arange(len(films)), left_out)
-    return np.asarray(kept[torch.randperm(len(kept), generator=generator).numpy()])
-
-
-def _at(how: Preprocessing, recipe: Recipe, epoch: int) -> Preprocessing:
-    """Preprocessing of epoch 0, 1, ...: small films first."""
-    return dataclasses.replace(how, size=recipe.small_size if epoch < recipe.small_epochs else recipe.size)
-
-
-def _batches(
-    films: PackedFilms, order: NDArray[np.intp], recipe: Recipe, how: Preprocessing, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Augmented, normalised films (n, C, S, S) with labels (n, K)."""
-    augment = AUGMENTATIONS[recipe.augment]
-    for begin in range(0, len(order), recipe.batch):
-        rows = np.sort(order[begin : begin + recipe.batch])  # sorted: the memory map is read forwards
-        squares = torch.from_numpy(films.squares[rows].astype(np.float32) / 255)
-        moved = augment(squares[:, None], how.size, generator)
-        yield torch.from_numpy(normalise(moved[:, 0].numpy(), how)), torch.from_numpy(films.labels[rows])
-
-
-def _step(run: Run, recipe: Recipe, x: Tensor, y: Tensor, step: int) -> float:
-    with autocast(x.device, recipe.precision):
-        features = run.net.features(x)
-    loss = LOSSES[recipe.loss](run.net.head(features), y)
-    if not torch.isfinite(loss):
-        raise TrainingError(f"The loss is {loss.item()} at step {step}; lower --lr. The last checkpoint is intact.")
+def _step(model: nn.Module, run: Run, recipe: Recipe, loss: Loss, x: Tensor, y: Tensor) -> float:
+    """Move the weights by one batch, in `recipe.accumulate` parts; its loss. Raises TrainingError when that is NaN."""
+    x = x.to(memory_format=torch.channels_last)
+    total = 0.0
     run.optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
-    run.optimizer.step()
-    if run.average is not run.net:
-        _move_average(run.average, run.net, min(recipe.ema, (step + 1) / (step + 10)))
-    return loss.item()
+    for part, truth in zip(x.chunk(recipe.accumulate), y.chunk(recipe.accumulate), strict=True):
+        with autocast(x.device, recipe.precision):
+            logits = model(part)
+        share = loss(logits, truth) * (len(part) / len(x))
+        run.scaler.scale(share).backward()
+        total += share.item()
+    if not math.isfinite(total):
+        raise TrainingError(
+            f"The loss is {total} at step {run.progress.step} of epoch {run.progress.epoch + 1}; lower --lr. "
+            "The last checkpoint is intact."
+        )
+    run.scaler.unscale_(run.optimizer)
+    if recipe.clip:
+        nn.utils.clip_grad_norm_(run.net.parameters(), recipe.clip)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    _move_average(run, recipe)
+    return total
 
 
-def _move_average(average: FilmNet, net: FilmNet, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * net, for weights and BatchNorm statistics alike."""
+def _move_average(run: Run, recipe: Recipe) -> None:
+    """average <- decay * average + (1 - decay) * net, for weights and BatchNorm statistics alike.
+
+    The decay rises over the first steps, so that the first weights are soon forgotten.
+    """
+    if run.average is run.net:
+        return
+    decay = min(recipe.ema, (run.progress.total + 1) / (run.progress.total + 10))
     with torch.no_grad():
-        for kept, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        for kept, now in zip(run.average.state_dict().values(), run.net.state_dict().values(), strict=True):
             if kept.is_floating_point():
                 kept.lerp_(now, 1 - decay)
             else:
                 kept.copy_(now)
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, done: float) -> None:
-    """Linear warm-up, then a half cosine down to one hundredth; `done` is the share of all steps."""
-    if done < recipe.warmup:
-        factor = done / recipe.warmup
-    else:
-        factor = 0.01 + 0.99 * (1 + math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup))) / 2
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak_lr"] * factor
+def _show(bar: "tqdm[Any]", progress: Progress, recipe: Recipe) -> None:
+    bar.update()
+    rate = recipe.batch * (bar.format_dict["rate"] or 0)
+    bar.set_postfix(loss=f"{progress.losses / progress.step:.4f}", films_s=f"{rate:.0f}")
 
 
-def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """bf16 where it is fast. Without AMX a CPU emulates it: half the films a second of f32."""
-    fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or (precision == "auto" and fast))
-
-
-def _log(out: Path, **figures: float) -> None:
-    with (out / "metrics.jsonl").open("a") as file:
+def _log(bench: Bench, **figures: float) -> None:
+    with (bench.out / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(figures) + "\n")
+    if bench.tensorboard:
+        _log_to_tensorboard(bench.out, figures)
     tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
-def _keep(run: Run, out: Path, task: Task, recipe: Recipe, auc: float, record: dict[str, Any]) -> None:
-    """`best.safetensors`: the averaged weights alone. `last.safetensors`: all that resuming needs."""
-    about = {**record, "val_auc": auc, "best_val_auc": max(auc, run.best_auc)}
-    averaged = {f"model.{name}": t for name, t in run.average.state_dict().items()}
-    if auc > run.best_auc:
-        run.best_auc = auc
-        checkpoints.save(out / "best.safetensors", Checkpoint(averaged, task.name, recipe, run.epoch, about))
-    everything = {**averaged, **_optimizer_tensors(run.optimizer)}
-    everything |= {f"net.{name}": t for name, t in run.net.state_dict().items()} if run.net is not run.average else {}
-    checkpoints.save(out / "last.safetensors", Checkpoint(everything, task.name, recipe, run.epoch, about))
+def _log_to_tensorboard(out: Path, figures: dict[str, float]) -> None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise TrainingError("--tensorboard needs the package tensorboard; install it or leave the flag out.") from error
+    with SummaryWriter(out) as writer:
+        for name in ("loss", "val_auc"):
+            writer.add_scalar(name, figures[name], int(figures["epoch"]))
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"optimizer.{index}.{name}": t for index, by_name in state.items() for name, t in by_name.items()}
+def _no_memory(recipe: Recipe) -> TrainingError:
+    return TrainingError(
+        f"{recipe.batch} films of {recipe.size} px do not fit into memory; raise --accumulate or lower --batch."
+    )
 
 
-def _resume(run: Run, out: Path, task: Task, recipe: Recipe) -> None:
-    last = checkpoints.load(out / "last.safetensors")
-    if last.task != task.name or last.recipe != recipe:
-        raise TrainingError(f"{out.name}/ holds a run of {last.task} with another recipe; choose another --out.")
+def _named(net: FilmNet, prefix: str) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in net.state_dict().items()}
+
+
+def _save(file: Path, run: Run, bench: Bench, tensors: dict[str, Tensor], **figures: Any) -> None:
+    record = {**bench.record, **figures, "progress": dataclasses.asdict(run.progress)}
+    checkpoints.save(file, Checkpoint(tensors, bench.task.name, bench.recipe, run.progress.epoch, record))
+
+
+def _save_last(run: Run, bench: Bench) -> None:
+    """All that resuming needs: averaged weights, weights, optimizer, progress."""
+    if not bench.place.writes:
+        return
+    state = run.optimizer.state_dict()["state"]
+    everything = _named(run.average, "model.")
+    everything |= {f"optimizer.{index}.{name}": t for index, by_name in state.items() for name, t in by_name.items()}
+    if run.net is not run.average:
+        everything |= _named(run.net, "net.")
+    _save(bench.out / "last.safetensors", run, bench, everything, scaler=run.scaler.state_dict())
+
+
+def _resume(run: Run, bench: Bench, last: Checkpoint) -> None:
+    if last.task != bench.task.name or last.recipe != bench.recipe:
+        raise TrainingError(f"{bench.out.name}/ holds a run of {last.task} with another recipe; choose another --out.")
     run.average.load_state_dict(checkpoints.strip(last.tensors, "model."))
     if run.net is not run.average:
         run.net.load_state_dict(checkpoints.strip(last.tensors, "net."))
+    run.progress = Progress(**last.record["progress"])
+    run.scaler.load_state_dict(last.record["scaler"])
+    tqdm.write(f"resuming after epoch {run.progress.epoch}, step {run.progress.step}")
+    if _begins_phase(run.progress, bench.recipe):
+        return  # its optimizer is new
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in checkpoints.strip(last.tensors, "optimizer.").items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = tensor
-    groups = run.optimizer.state_dict()["param_groups"]
-    run.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    run.epoch, run.best_auc = last.epoch, last.record["best_val_auc"]
-    tqdm.write(f"resuming after epoch {run.epoch} (pid {os.getpid()})")
+    run.optimizer.load_state_dict({"state": state, "param_groups": run.optimizer.state_dict()["param_groups"]})
+
+
+def _begins_phase(progress: Progress, recipe: Recipe) -> bool:
+    return progress.step == 0 and progress.epoch == recipe.head_epochs > 0

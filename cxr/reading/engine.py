@@ -65,7 +65,7 @@ class Engine:
         return f"OpenVINO {openvino.__version__.split('-')[0]}, {self.precision}"
 
     def run(self, films: NDArray[np.float32]) -> Outputs:
-        """Prepared films (N, C, S, S) -> outputs. A call has its request, and so its buffers, to itself while it runs."""
+        """Prepared films (N, C, S, S) -> outputs. A call has a request, and so its buffers, to itself while it runs."""
         try:
             request = self._idle.pop()
         except IndexError:

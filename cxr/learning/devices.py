@@ -1,0 +1,83 @@
+"""Where training runs: one CPU or GPU, or one process of many under torchrun."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed
+from numpy.typing import NDArray
+
+from cxr.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among all that train together."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def writes(self) -> bool:
+        """Only one process writes files and prints."""
+        return self.rank == 0
+
+    def mean(self, value: float) -> float:
+        """The mean of every process's value."""
+        if self.world == 1:
+            return value
+        total = torch.tensor(value, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(total)
+        return float(total / self.world)
+
+    def interleave(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Rows r, r + world, ... of each process r -> all rows in order, in every process."""
+        if self.world == 1:
+            return rows
+        parts: list[NDArray[np.float32]] = [rows] * self.world
+        torch.distributed.all_gather_object(parts, rows)
+        together = np.empty((sum(map(len, parts)), *rows.shape[1:]), rows.dtype)
+        for rank, part in enumerate(parts):
+            together[rank :: self.world] = part
+        return together
+
+
+CPU = Place(torch.device("cpu"))
+
+
+@contextmanager
+def join() -> Iterator[Place]:
+    """The place of this process: alone, or one of those that torchrun started (NCCL on GPUs, gloo on CPUs)."""
+    gpus = torch.cuda.device_count()
+    if "WORLD_SIZE" not in os.environ:
+        yield Place(torch.device("cuda" if gpus else "cpu"))
+        return
+    torch.distributed.init_process_group("nccl" if gpus else "gloo")
+    try:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if gpus else torch.device("cpu")
+        if gpus:
+            torch.cuda.set_device(device)
+        yield Place(device, torch.distributed.get_rank(), torch.distributed.get_world_size())
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+PRECISIONS = {"f32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """The precision of the trunk. Raises TrainingError for fp16 on a CPU, where nothing is gained."""
+    chosen = fastest_precision(device) if precision == "auto" else precision
+    if chosen == "fp16" and device.type == "cpu":
+        raise TrainingError("--precision fp16 needs a GPU; on a CPU choose bf16 or f32.")
+    dtype = PRECISIONS[chosen]
+    return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def fastest_precision(device: torch.device) -> str:
+    """bf16 on a GPU and on a processor with AMX. Others emulate it, at half the films a second of f32."""
+    return "bf16" if device.type == "cuda" or torch.cpu._is_amx_tile_supported() else "f32"
