@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from cxr.cli import COMMANDS
-from cxr.learning.models import POOLINGS
+from cxr.learning.losses import LOSSES
+from cxr.learning.models import HEADS, POOLINGS
 from cxr.learning.trunks import ARCHITECTURES
 from cxr.tasks import TASKS
 
@@ -13,9 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = "\n".join(file.read_text() for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
 
 
-@pytest.mark.parametrize("name", [*TASKS, *ARCHITECTURES, *POOLINGS])
-def test_every_task_architecture_and_pooling_is_documented(name: str) -> None:
-    assert f"`{name}`" in DOCUMENTS or f"--pooling {name}" in DOCUMENTS
+@pytest.mark.parametrize("name", [*TASKS, *ARCHITECTURES, *POOLINGS, *HEADS, *LOSSES])
+def test_every_part_that_a_flag_names_is_documented(name: str) -> None:
+    assert f"`{name}`" in DOCUMENTS or f"--pooling {name}" in DOCUMENTS or f"--head {name}" in DOCUMENTS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
