@@ -27,7 +27,8 @@ WINGS = {
         "dicom", "read",
     ),
     "cxr.learning": (
-        "losses", "augment", "datasets", "batches", "devices", "preactivation", "trunks", "models", "explain",
+        "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets",
+        "batches", "devices", "preactivation", "trunks", "models", "explain",
         "schedule", "checkpoints", "training", "figures", "evaluation", "export", "release", "commands",
     ),
     "cxr.reading": ("engine", "report", "reader"),

@@ -1,179 +1,185 @@
-"""Tables of films with labels and patients, read from the public data sets as they come, and the packed cache."""
+"""One door to every data set: which layout a folder has, and its training, validation and test films."""
 
-import hashlib
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from tqdm import tqdm
 
-from cxr.errors import CxrError, TrainingDataError
-from cxr.films.prepare import fit_square
-from cxr.films.read import read_film
+from cxr.errors import TrainingDataError
+from cxr.learning.csv_layouts import (
+    NIH_LABELS,
+    OWN_CSV,
+    UNCERTAIN,
+    WHOLE,
+    chexpert_csv,
+    chexpert_parts,
+    nih_parts,
+    own_csv,
+    own_csv_parts,
+    read_nih,
+)
+from cxr.learning.folder_layouts import are_class_folders, class_folder_parts, is_kermany, kermany_parts
+from cxr.learning.packing import MOST_UNREADABLE, PackedFilms, pack
+from cxr.learning.tables import FilmTable, Wanted, check_apart, index_films, split_by_patient
+from cxr.tasks import Task
 
-CACHE_SIDE = 256  # pixels; augmentation cuts smaller inputs out of it
-FILM_ENDINGS = {".png", ".jpg", ".jpeg", ".dcm"}
+__all__ = [
+    "LAYOUTS",
+    "MOST_UNREADABLE",
+    "NIH_LABELS",
+    "PARTS",
+    "UNCERTAIN",
+    "DataSet",
+    "FilmTable",
+    "PackedFilms",
+    "check_apart",
+    "detect",
+    "index_films",
+    "pack",
+    "read_data_set",
+    "read_nih",
+    "read_part",
+    "split_by_patient",
+]
 
-
-@dataclass(frozen=True)
-class FilmTable:
-    """Films in a fixed order, with what is known of each."""
-
-    label_names: tuple[str, ...]
-    paths: tuple[Path, ...]
-    labels: NDArray[np.float32]  # (N, K): 1, 0, or NaN where not known
-    patients: NDArray[np.str_]  # (N,)
-    missing: tuple[str, ...] = field(default=())  # named by the table, not in the folder
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def take(self, rows: NDArray[np.intp]) -> "FilmTable":
-        paths = tuple(self.paths[row] for row in rows)
-        return FilmTable(self.label_names, paths, self.labels[rows], self.patients[rows], self.missing)
-
-    def fingerprint(self) -> str:
-        """sha256 of names and labels, so that a training record says which films it saw."""
-        digest = hashlib.sha256("\n".join(path.name for path in self.paths).encode())
-        digest.update(self.labels.tobytes())
-        return digest.hexdigest()
-
-
-def read_nih(folder: Path, part: str, label_names: tuple[str, ...]) -> FilmTable:
-    """NIH ChestX-ray14 (Wang et al. 2017): the films of its `train_val` or `test` list.
-
-    Needs `Data_Entry_2017*.csv` and `<part>_list.txt` in `folder`, and the films anywhere below it, as `.png` or
-    resized as `.jpg`: they are matched by stem.
-
-    Raises:
-        TrainingDataError: a file is missing, a column is missing, a label is not known, or no film is there.
-    """
-    rows = _read_csv(_only_file(folder, "Data_Entry_2017*.csv"), ("Image Index", "Finding Labels", "Patient ID"))
-    listed = _read_list(_only_file(folder, f"{part}_list.txt"))
-    rows = rows[rows["Image Index"].isin(listed)]
-    films = index_films(folder)
-    there = rows["Image Index"].map(lambda name: Path(name).stem in films).to_numpy(bool)
-    missing = tuple(rows["Image Index"][~there])
-    rows = rows[there]
-    if rows.empty:
-        raise TrainingDataError(f"None of the {len(listed)} films of {part}_list.txt is below {folder.name}/.")
-    paths = tuple(films[Path(name).stem] for name in rows["Image Index"])
-    labels = _nih_labels(rows["Finding Labels"], label_names)
-    return FilmTable(label_names, paths, labels, rows["Patient ID"].to_numpy(str), missing)
-
-
-def _nih_labels(findings: "pd.Series[str]", label_names: tuple[str, ...]) -> NDArray[np.float32]:
-    """ "Effusion|Mass" -> a row of 1 and 0. `No Finding` is a row of zeros; a finding outside the task is no label."""
-    known = {*NIH_LABELS, "No Finding"}
-    named = [set(text.split("|")) for text in findings]
-    strangers = set().union(*named) - known
-    if strangers:
-        raise TrainingDataError(f"Finding {min(strangers)!r} is none of NIH's: {', '.join(sorted(known))}.")
-    return np.array([[label in names for label in label_names] for names in named], np.float32)
-
-
-NIH_LABELS = (
-    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
-    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
-)  # fmt: skip
-
-
-def index_films(folder: Path) -> dict[str, Path]:
-    """Stem -> path of every film below `folder`, walked once."""
-    walked = (Path(root) / name for root, _, names in os.walk(folder) for name in names)
-    return {path.stem: path for path in walked if path.suffix.lower() in FILM_ENDINGS}
-
-
-def split_by_patient(table: FilmTable, share: float, seed: int) -> tuple[FilmTable, FilmTable]:
-    """(the rest, the held-out): `share` of the patients, drawn by `seed`, with all their films."""
-    patients = np.unique(table.patients)
-    drawn = np.random.default_rng(seed).permutation(patients)[: round(len(patients) * share)]
-    held_out = np.isin(table.patients, drawn)
-    return table.take(np.flatnonzero(~held_out)), table.take(np.flatnonzero(held_out))
-
-
-def check_apart(one: FilmTable, other: FilmTable) -> None:
-    """Raises TrainingDataError when a patient has films in both tables."""
-    both = np.intersect1d(one.patients, other.patients)
-    if len(both):
-        raise TrainingDataError(
-            f"{len(both)} patients are in both lists, patient {both[0]} among them; split the films by patient."
-        )
+PARTS = ("train", "validation", "test")
+# The test part of films without a split of their own: a fifth of the patients, the same ones in every run.
+TEST_SHARE = 0.2
+TEST_SEED = 0
 
 
 @dataclass(frozen=True)
-class PackedFilms:
-    """All films of a table, decoded once: (N, CACHE_SIDE, CACHE_SIDE) uint8, memory-mapped."""
+class Layout:
+    """One way in which a data set lies in a folder."""
 
-    squares: NDArray[np.uint8]
-    labels: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.squares)
-
-    def take(self, rows: NDArray[np.intp]) -> "PackedFilms":
-        return PackedFilms(self.squares[rows], self.labels[rows])
+    signs: str  # what is looked for
+    fits: Callable[[Path], bool]
+    parts: Callable[[Path, Wanted], dict[str, FilmTable]]  # "train", "test", perhaps "validation"; or WHOLE alone
 
 
-def pack(table: FilmTable, cache: Path, fit: str) -> PackedFilms:
-    """The packed films of `table`, from the cache folder or decoded into it now.
-
-    Raises:
-        TrainingDataError: a film cannot be read; the first such film is named, and how many there are.
-    """
-    names = "\n".join(f"{path.resolve()} {path.stat().st_size}" for path in table.paths)
-    key = hashlib.sha256(f"{fit} {CACHE_SIDE}\n{names}".encode()).hexdigest()[:16]
-    file = cache / f"films-{key}.npy"
-    if not file.exists():
-        _decode_all(table, file, fit)
-    return PackedFilms(np.load(file, mmap_mode="r"), table.labels)
+def _is_nih(folder: Path) -> bool:
+    return any(folder.glob("Data_Entry_2017*.csv"))
 
 
-def _decode_all(table: FilmTable, file: Path, fit: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}.npy")
-    shape = (len(table), CACHE_SIDE, CACHE_SIDE)
-    squares = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
-    unreadable: list[str] = []
-
-    def decode(row: int) -> None:
-        try:
-            square, _ = fit_square(read_film(table.paths[row]).pixels, CACHE_SIDE, fit)
-            squares[row] = np.rint(square * 255)
-        except CxrError as error:
-            unreadable.append(f"{table.paths[row].name}: {error}")
-
-    with ThreadPoolExecutor() as threads:
-        for _ in tqdm(threads.map(decode, range(len(table))), total=len(table), desc="packing films", unit="film"):
-            pass
-    if unreadable:
-        unfinished.unlink()
-        raise TrainingDataError(f"{len(unreadable)} of {len(table)} films cannot be read, first {unreadable[0]}")
-    squares.flush()
-    unfinished.replace(file)
-
-
-def _only_file(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise TrainingDataError(f"There is no {pattern} in {folder}; give the folder of the data set with --data.")
-    return found[0]
-
-
-def _read_csv(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _is_chexpert(folder: Path) -> bool:
     try:
-        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise TrainingDataError(f"{file.name} is not a csv table ({error}).") from error
-    lacking = [column for column in columns if column not in rows.columns]
-    if lacking or rows.empty:
-        raise TrainingDataError(f"{file.name} has {len(rows)} rows and no column {lacking}; it must be the original.")
-    return rows
+        return chexpert_csv(folder, "train.csv").parent == chexpert_csv(folder, "valid.csv").parent
+    except TrainingDataError:
+        return False
 
 
-def _read_list(file: Path) -> set[str]:
-    return set(file.read_text().split())
+def _is_own_csv(folder: Path) -> bool:
+    return own_csv(folder).is_file()
+
+
+LAYOUTS = {
+    "nih": Layout("Data_Entry_2017*.csv (NIH)", _is_nih, nih_parts),
+    "chexpert": Layout("train.csv with valid.csv (CheXpert)", _is_chexpert, chexpert_parts),
+    "kermany": Layout("train/PNEUMONIA/*_bacteria_* (Kermany)", is_kermany, kermany_parts),
+    "csv": Layout(f"{OWN_CSV} (a csv of one's own)", _is_own_csv, own_csv_parts),
+    "class folders": Layout("two folders with films (class folders)", are_class_folders, class_folder_parts),
+}
+
+
+def detect(folder: Path) -> str:
+    """The layout, a key of LAYOUTS, in which a data set lies in `folder` (or the csv of one's own that it is).
+
+    Raises:
+        TrainingDataError: it has none of them; the message says what was looked for.
+    """
+    found = next((name for name, layout in LAYOUTS.items() if layout.fits(folder)), None)
+    if found is None:
+        signs = ", no ".join(layout.signs for layout in LAYOUTS.values())
+        raise TrainingDataError(f"There is no {signs} in {folder}; give the folder of a data set with --data.")
+    return found
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as it was downloaded: its official parts, apart by patient."""
+
+    layout: str
+    official: dict[str, FilmTable]
+
+    def part(
+        self, part: str, val_share: float = 0.1, seed: int = 0, most_unreadable: float = MOST_UNREADABLE
+    ) -> FilmTable:
+        """The films of `part`, one of PARTS.
+
+        Where the official split has no validation films, they are `val_share` of the training patients, drawn by
+        `seed`. Where there is no split at all, the test part is TEST_SHARE of the patients, whatever the seed.
+
+        Raises:
+            TrainingDataError: the part has no film, or more than `most_unreadable` (a share) of the films that its
+                table names are missing.
+        """
+        self._check_complete(self._source(part), most_unreadable)
+        tables = dict(self.official)
+        if WHOLE in tables:
+            tables["train"], tables["test"] = split_by_patient(tables[WHOLE], TEST_SHARE, TEST_SEED)
+        if "validation" not in tables and part != "test":
+            tables["train"], tables["validation"] = split_by_patient(tables["train"], val_share, seed)
+        if not len(tables[part]):
+            raise TrainingDataError(f"The {part} part has no film; give more films or another --val-share.")
+        return tables[part]
+
+    def external(self, most_unreadable: float = MOST_UNREADABLE) -> FilmTable:
+        """What a model trained elsewhere is tested on: the official test part, or all films where there is none."""
+        if WHOLE not in self.official:
+            return self.part("test", most_unreadable=most_unreadable)
+        self._check_complete(WHOLE, most_unreadable)
+        return self.official[WHOLE]
+
+    def _source(self, part: str) -> str:
+        """The official part that the films of `part` are taken from."""
+        candidates = (part, WHOLE, "train") if part == "validation" else (part, WHOLE)
+        source = next((name for name in candidates if name in self.official), None)
+        if source is None:
+            raise TrainingDataError(f"The data set has no {part} part; it has {', '.join(self.official)}.")
+        return source
+
+    def _check_complete(self, source: str, most_unreadable: float) -> None:
+        table = self.official[source]
+        named = len(table) + len(table.missing)
+        if len(table.missing) > most_unreadable * named or not len(table):
+            first = f", first {table.missing[0]}" if table.missing else ""
+            raise TrainingDataError(
+                f"{len(table.missing)} of the {named} films of the {source} part are not in the folder{first}; "
+                f"more than {most_unreadable:.0%} may not be missing."
+            )
+
+
+def read_data_set(folder: Path, task: Task, uncertain: str = "ignore") -> DataSet:
+    """The data set in `folder` with the labels of `task`; its films are indexed once.
+
+    `uncertain` says what becomes of CheXpert's -1: a key of UNCERTAIN.
+
+    Raises:
+        TrainingDataError: the layout is not known, its tables are not what they should be, a patient is in two parts,
+            or a film has not exactly one class of a multiclass task.
+    """
+    layout = detect(folder)
+    official = LAYOUTS[layout].parts(folder, Wanted(task.labels, uncertain))
+    for one, other in itertools.combinations(official.values(), 2):
+        check_apart(one, other)
+    if task.kind == "multiclass":
+        for table in official.values():
+            _check_one_class(table)
+    return DataSet(layout, official)
+
+
+def read_part(folder: Path, part: str, task: Task, uncertain: str = "ignore") -> FilmTable:
+    """The films of one part of the data set in `folder`; see `read_data_set` and `DataSet.part`."""
+    return read_data_set(folder, task, uncertain).part(part)
+
+
+def _check_one_class(table: FilmTable) -> None:
+    """Raises TrainingDataError unless each row of labels is one 1 and else 0."""
+    wrong = np.flatnonzero((table.labels.sum(axis=1) != 1) | (table.labels.max(axis=1, initial=0) != 1))
+    if len(wrong):
+        raise TrainingDataError(
+            f"{len(wrong)} films have not exactly one class of {', '.join(table.label_names)}, "
+            f"first {table.paths[wrong[0]].name}."
+        )

@@ -1,16 +1,15 @@
-"""Tables of films: labels, patients, splits, and the packed cache."""
+"""NIH ChestX-ray14 as a table of films, and splits by patient."""
 
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cxr.errors import TrainingDataError
-from cxr.films.prepare import fit_square
-from cxr.films.read import read_film
-from cxr.learning.datasets import FilmTable, check_apart, pack, read_nih, split_by_patient
-from tests.phantom import phantom_png
+from cxr.learning.datasets import check_apart, read_nih, split_by_patient
+from cxr.learning.tables import ages_years
 
 LABELS = ("Effusion", "Mass", "Nodule")
 
@@ -33,6 +32,42 @@ def test_films_are_matched_by_stem(copy: Path) -> None:
     assert read_nih(copy, "train_val", LABELS).paths[0].name == "00000000_000.jpg"
 
 
+def test_films_may_lie_in_the_folders_of_the_archives(copy: Path) -> None:
+    (copy / "images_001").mkdir()
+    (copy / "images").rename(copy / "images_001" / "images")
+    assert len(read_nih(copy, "train_val", LABELS)) == 16
+
+
+def test_the_labels_of_2020_are_preferred(copy: Path) -> None:
+    table = (copy / "Data_Entry_2017.csv").read_text()
+    (copy / "Data_Entry_2017_v2020.csv").write_text(table.replace("_000.png,No Finding", "_000.png,Mass"))
+    assert read_nih(copy, "train_val", LABELS).labels[0].tolist() == [0, 1, 0]
+
+
+def test_sex_age_and_view_are_kept_by_film(nih_folder: Path) -> None:
+    table = read_nih(nih_folder, "train_val", LABELS).take(np.array([4, 1]))
+    assert table.sex.tolist() == ["M", "M"]
+    assert table.age_years.tolist() == [50, 50]
+    assert table.view.tolist() == ["PA", "PA"]
+
+
+def test_ages_of_the_first_edition_are_years_and_impossible_ones_are_not_known() -> None:
+    rows = pd.DataFrame({"age": ["058Y", "006M", "411", "", "63.0", "1W"]})
+    expected = [58, 0.5, np.nan, np.nan, 63, 1 / 52.18]
+    np.testing.assert_allclose(ages_years(rows, "age"), expected)
+
+
+def test_two_films_of_one_name_are_refused(copy: Path) -> None:
+    shutil.copytree(copy / "images", copy / "images_small")
+    with pytest.raises(TrainingDataError, match=r"are both film \d{8}_\d{3}; leave one of them"):
+        read_nih(copy, "train_val", LABELS)
+
+
+def test_a_label_that_nih_lacks_is_refused(nih_folder: Path) -> None:
+    with pytest.raises(TrainingDataError, match="NIH ChestX-ray14 has no label COVID"):
+        read_nih(nih_folder, "train_val", ("COVID", "Mass"))
+
+
 def test_a_missing_film_is_counted_and_not_replaced(copy: Path) -> None:
     (copy / "images" / "00000001_000.png").unlink()
     table = read_nih(copy, "train_val", LABELS)
@@ -49,6 +84,12 @@ def test_a_folder_without_the_table_is_refused(tmp_path: Path) -> None:
 def test_an_empty_table_is_refused(copy: Path) -> None:
     (copy / "Data_Entry_2017.csv").write_text("")
     with pytest.raises(TrainingDataError, match=r"Data_Entry_2017.csv is not a csv table"):
+        read_nih(copy, "train_val", LABELS)
+
+
+def test_a_table_of_a_header_alone_is_refused(copy: Path) -> None:
+    (copy / "Data_Entry_2017.csv").write_text("Image Index,Finding Labels,Patient ID\n")
+    with pytest.raises(TrainingDataError, match=r"Data_Entry_2017.csv has no rows below its header"):
         read_nih(copy, "train_val", LABELS)
 
 
@@ -91,30 +132,3 @@ def test_a_patient_in_both_lists_is_an_error(nih_folder: Path) -> None:
     table = read_nih(nih_folder, "train_val", LABELS)
     with pytest.raises(TrainingDataError, match="1 patients are in both lists, patient 0 among them"):
         check_apart(table.take(np.array([0])), table.take(np.array([1])))
-
-
-def test_packed_films_are_the_films_that_serving_sees(nih_folder: Path, tmp_path: Path) -> None:
-    table = read_nih(nih_folder, "test", LABELS)
-    packed = pack(table, tmp_path, "pad")
-    expected, _ = fit_square(read_film(table.paths[3]).pixels, 256, "pad")
-    assert packed.squares.shape == (8, 256, 256)
-    np.testing.assert_allclose(packed.squares[3] / 255, expected, atol=0.5 / 255)
-
-
-def test_films_are_decoded_once(nih_folder: Path, tmp_path: Path) -> None:
-    table = read_nih(nih_folder, "test", LABELS)
-    pack(table, tmp_path, "pad")
-    (file,) = tmp_path.glob("*.npy")
-    before = file.stat().st_mtime_ns
-    pack(table, tmp_path, "pad")
-    assert [file.stat().st_mtime_ns for file in tmp_path.iterdir()] == [before]
-
-
-def test_an_unreadable_film_stops_packing_and_leaves_nothing(tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole.png", tmp_path / "broken.png"
-    whole.write_bytes(phantom_png(side=96))
-    broken.write_bytes(phantom_png(side=96)[:500])
-    table = FilmTable(("Mass",), (whole, broken), np.zeros((2, 1), np.float32), np.array(["1", "2"]))
-    with pytest.raises(TrainingDataError, match=r"1 of 2 films cannot be read, first broken\.png"):
-        pack(table, tmp_path / "cache", "pad")
-    assert not list((tmp_path / "cache").iterdir())

@@ -1,0 +1,160 @@
+"""The packed cache: every film of a table decoded once, into one file that training maps into memory."""
+
+import hashlib
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cxr.errors import CxrError, TrainingDataError
+from cxr.films.prepare import fit_square
+from cxr.films.read import read_film
+from cxr.learning.tables import FilmTable
+
+CACHE_SIDE = 256  # pixels; augmentation cuts smaller inputs out of it
+MOST_UNREADABLE = 0.01  # share of the films
+_AT_ONCE = 512  # films handed to the threads, so that Ctrl-C does not wait for all of them
+
+
+@dataclass(frozen=True)
+class PackedFilms:
+    """The readable films of a table, decoded once: (N, CACHE_SIDE, CACHE_SIDE) uint8, memory-mapped."""
+
+    squares: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    left_out: dict[int, str] = field(default_factory=dict)  # row of the table -> why its film cannot be read
+
+    def __len__(self) -> int:
+        return len(self.squares)
+
+    def take(self, rows: NDArray[np.intp]) -> "PackedFilms":
+        return PackedFilms(self.squares[rows], self.labels[rows])
+
+
+def pack(table: FilmTable, cache: Path, fit: str, most_unreadable: float = MOST_UNREADABLE) -> PackedFilms:
+    """The packed films of `table`, from the cache folder or decoded into it now.
+
+    Films that cannot be read are left out and counted in `left_out`, never replaced; `table.without(left_out)` is the
+    table of those that are packed. The file appears whole or not at all.
+
+    Raises:
+        TrainingDataError: there is no film; more than `most_unreadable` (a share) of them cannot be read: the first
+            is named, and how many there are; or the cache folder has no room or cannot be written.
+    """
+    if not len(table):
+        raise TrainingDataError("There are no films to pack; give a larger data set, --limit or --val-share.")
+    names = "\n".join(f"{path.resolve()} {_bytes(path)}" for path in table.paths)
+    key = hashlib.sha256(f"{fit} {CACHE_SIDE}\n{names}".encode()).hexdigest()[:16]
+    file = cache / f"films-{key}.npy"
+    if not file.exists():
+        _make(table, file, fit, most_unreadable)
+    left_out = _read_left_out(file)
+    _check_share(left_out, len(table), most_unreadable)
+    kept = np.setdiff1d(np.arange(len(table)), list(left_out))
+    return PackedFilms(np.load(file, mmap_mode="r"), table.labels[kept], left_out)
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file; -1 where it has gone, which decoding will say in words."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _make(table: FilmTable, file: Path, fit: str, most_unreadable: float) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _write(table, file, fit, most_unreadable)
+    except OSError as error:
+        size_gb = len(table) * CACHE_SIDE**2 / 1e9
+        raise TrainingDataError(
+            f"The {size_gb:.2g} GB of {len(table)} packed films cannot be written to {file.parent} "
+            f"({error.strerror}); make room there or name another folder with --cache."
+        ) from error
+
+
+def _write(table: FilmTable, file: Path, fit: str, most_unreadable: float) -> None:
+    """Decode into a file of another name, which is gone afterwards whatever happens."""
+    unfinished = file.with_suffix(f".{os.getpid()}.npy")
+    try:
+        squares = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(table), CACHE_SIDE, CACHE_SIDE))
+        _reserve(unfinished)
+        left_out = _decode_all(table, squares, fit)
+        _check_share(left_out, len(table), most_unreadable)
+        _close_up(unfinished, squares, left_out)
+        _write_left_out(file, left_out)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _reserve(file: Path) -> None:
+    """Take the room on disk now: a memory map for which the disk has no room later kills the process (SIGBUS)."""
+    size = file.stat().st_size
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
+    elif shutil.disk_usage(file.parent).free < size:  # macOS, Windows: not taken, but asked for
+        raise OSError(28, "No space left on device")
+
+
+def _decode_all(table: FilmTable, squares: NDArray[np.uint8], fit: str) -> dict[int, str]:
+    """Fill `squares`; row -> why, for each film that cannot be read."""
+
+    def decode(row: int) -> tuple[int, str] | None:
+        try:
+            square, _ = fit_square(read_film(table.paths[row]).pixels, CACHE_SIDE, fit)
+        except CxrError as error:
+            return row, f"{table.paths[row].name}: {error}"
+        squares[row] = np.rint(square * 255)
+        return None
+
+    left_out: dict[int, str] = {}
+    with ThreadPoolExecutor() as threads, tqdm(total=len(table), desc="packing films", unit="film") as progress:
+        for begin in range(0, len(table), _AT_ONCE):
+            for failure in threads.map(decode, range(begin, min(begin + _AT_ONCE, len(table)))):
+                left_out.update([failure] if failure else [])
+                progress.update()
+    return left_out
+
+
+def _check_share(left_out: dict[int, str], films: int, most_unreadable: float) -> None:
+    if len(left_out) > most_unreadable * films:
+        raise TrainingDataError(
+            f"{len(left_out)} of {films} films cannot be read, first {next(iter(left_out.values()))}"
+        )
+
+
+def _close_up(file: Path, squares: np.memmap[tuple[int, ...], np.dtype[np.uint8]], left_out: dict[int, str]) -> None:
+    """Move the readable films together, in place, and shorten the file to them."""
+    kept = np.setdiff1d(np.arange(len(squares)), list(left_out))
+    for to, row in enumerate(kept):
+        if to != row:
+            squares[to] = squares[row]
+    squares.flush()
+    with file.open("r+b") as stream:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(kept), *squares.shape[1:])}
+        np.lib.format.write_array_header_1_0(stream, header)  # as long as before: room for growing is part of it
+        stream.truncate(squares.offset + len(kept) * squares[0].size)
+
+
+def _write_left_out(file: Path, left_out: dict[int, str]) -> None:
+    """Beside the films, and before them: films without this file are all there."""
+    record = file.with_suffix(".json")
+    record.unlink(missing_ok=True)
+    if left_out:
+        record.write_text(json.dumps({"left_out": left_out}, indent=1))
+
+
+def _read_left_out(file: Path) -> dict[int, str]:
+    record = file.with_suffix(".json")
+    if not record.exists():
+        return {}
+    return {int(row): why for row, why in json.loads(record.read_text())["left_out"].items()}
