@@ -41,7 +41,6 @@ def run(options: argparse.Namespace) -> int:
 def _prove(net: "FilmNet", films: "PackedFilms", file: Path) -> int:
     """Compare probabilities of the checkpoint in torch with those of the file in the engine, in its own precision."""
     import numpy as np
-    import torch
 
     from cxr.learning.batches import prepared
     from cxr.learning.devices import CPU

@@ -160,25 +160,32 @@ class FilmNet(nn.Module):
         return self.head(self.features(films))
 
     def load_start(self, file: Path) -> list[str]:
-        """Start the trunk from a safetensors file of trained weights; returns the parameters that stay random.
+        """Start from a safetensors file of trained weights; returns the parameters that stay random.
+
+        The file holds a trunk, or is a checkpoint of this project: then pooling and head are taken over too, but for
+        those layers whose shape differs, e.g. the classifier of another task.
 
         Raises:
-            ModelFileError: the file cannot be read, or holds tensors that this trunk does not have.
+            ModelFileError: the file cannot be read, or does not fit this trunk.
         """
         try:
             tensors = load_file(file)
         except Exception as error:
             raise ModelFileError(f"The starting weights {file.name} cannot be read ({error}).") from error
-        renamed = {name: t.float() for name, t in translate_start(self.arch, tensors).items()}
-        try:
-            missing, unexpected = self.trunk.load_state_dict(renamed, strict=False)
-        except RuntimeError as error:
-            raise ModelFileError(f"{file.name} does not fit {self.arch}: a tensor has another shape.") from error
-        if unexpected:
-            raise ModelFileError(
-                f"{file.name} does not fit {self.arch}: it holds {unexpected[0]!r}, which is not there."
-            )
+        own = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        trunk = {f"trunk.{name}": t.float() for name, t in translate_start(self.arch, tensors).items()}
+        here = self.state_dict()
+        given = {name: t for name, t in own.items() if self._takes_over(name, t)} if own else trunk
+        strangers = [name for name, t in given.items() if name not in here or here[name].shape != t.shape]
+        if strangers:
+            raise ModelFileError(f"{file.name} does not fit {self.arch}: its {strangers[0]!r} has no place there.")
+        missing, _ = self.load_state_dict(given, strict=False)
         return [name for name in missing if not name.endswith("num_batches_tracked")]
+
+    def _takes_over(self, name: str, tensor: Tensor) -> bool:
+        """False for a tensor of pooling or head that has another shape here."""
+        here = self.state_dict()
+        return name.startswith("trunk.") or (name in here and here[name].shape == tensor.shape)
 
     def freeze(self, blocks: int) -> None:
         """Keep the first `blocks` blocks of the trunk as they are, BatchNorm statistics included."""

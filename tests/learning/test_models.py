@@ -70,15 +70,24 @@ def test_a_starting_file_fills_the_trunk(tmp_path: Path) -> None:
     net = build("resnet50v2", "lse", 14, 3, 0)
     file = tmp_path / "start.safetensors"
     save_file({"conv1.weight": torch.ones(64, 3, 7, 7).half(), "post.bias": torch.full((1024,), 2.0)}, file)
-    assert "conv1.weight" not in net.load_start(file)
+    assert "trunk.conv1.weight" not in net.load_start(file)
     assert net.trunk.conv1.weight.eq(1).all()
     assert net.trunk.stages[3][0].bn1.bias.eq(2).all()
+
+
+def test_a_checkpoint_of_another_task_gives_all_but_its_classifier(tmp_path: Path) -> None:
+    fourteen, two = (build("efficientnet_b0", "lse", labels, 3, seed=labels) for labels in (14, 2))
+    save_file({f"model.{name}": t for name, t in fourteen.state_dict().items()}, tmp_path / "best.safetensors")
+    assert two.load_start(tmp_path / "best.safetensors") == ["classifier.weight", "classifier.bias"]
+    assert torch.equal(two.pooling.transfer.weight, fourteen.pooling.transfer.weight)
 
 
 def test_a_starting_file_of_another_network_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "other.safetensors"
     save_file({"layer9.weight": torch.ones(3)}, file)
-    with pytest.raises(ModelFileError, match=r"other.safetensors does not fit resnet50v2: it holds 'layer9.weight'"):
+    with pytest.raises(
+        ModelFileError, match=r"other.safetensors does not fit resnet50v2: its 'trunk.layer9.weight' has no place there"
+    ):
         build("resnet50v2", "lse", 14, 3, 0).load_start(file)
 
 
