@@ -29,7 +29,8 @@ WINGS = {
     "cxr.learning": (
         "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets",
         "batches", "devices", "preactivation", "trunks", "models", "explain",
-        "schedule", "checkpoints", "training", "figures", "evaluation", "export", "release", "commands",
+        "schedule", "checkpoints", "training", "figures", "evaluation", "charts", "evaluation_report",
+        "export", "release", "commands",
     ),
     "cxr.reading": ("engine", "report", "reader"),
     "cxr.desk": (
