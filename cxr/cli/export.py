@@ -22,8 +22,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export, then compare the file with the checkpoint on real films. 1 when they disagree."""
     from cxr.learning import checkpoints
-    from cxr.learning.commands import training_tables
-    from cxr.learning.datasets import pack
+    from cxr.learning.commands import packed, training_tables
     from cxr.learning.export import export
     from cxr.learning.release import describe
     from cxr.tasks import TASKS
@@ -31,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     checkpoint = checkpoints.load(checkpoints.find(options.run_folder))
     task = TASKS[checkpoint.task]
     tables = training_tables(task, checkpoint.recipe, options.data)
-    training, validation = (pack(table, options.cache, task.preprocessing.fit) for table in tables)
+    training, validation = (packed(table, options.cache, task.preprocessing.fit)[1] for table in tables)
     space, info = describe(checkpoint, options.out.stem, validation, training)
     net = checkpoint.network()
     export(net, space, info, options.out)

@@ -22,7 +22,7 @@ from cxr.films.read import read_film
 from cxr.learning import checkpoints
 from cxr.learning.batches import SAMPLINGS
 from cxr.learning.checkpoints import Checkpoint
-from cxr.learning.datasets import FilmTable, check_apart, pack, read_nih, split_by_patient
+from cxr.learning.datasets import FilmTable, PackedFilms, pack, read_data_set
 from cxr.learning.devices import PRECISIONS, join
 from cxr.learning.evaluation import evaluate, read_scores, write
 from cxr.learning.losses import LOSSES
@@ -119,7 +119,8 @@ def _train(options: argparse.Namespace) -> None:
     if options.limit:
         table = table.take(np.arange(min(options.limit, len(table))))
     print(f"{len(table)} training and {len(validation)} validation films, {len(table.missing)} missing")
-    films, held_out = (pack(part, options.cache, task.preprocessing.fit) for part in (table, validation))
+    table, films = packed(table, options.cache, task.preprocessing.fit)
+    validation, held_out = packed(validation, options.cache, task.preprocessing.fit)
     with join() as place:
         train(
             Bench(
@@ -140,10 +141,18 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def training_tables(task: Task, recipe: Recipe, folder: Path) -> tuple[FilmTable, FilmTable]:
-    """(training, validation) films of the data set in `folder`, apart by patient and apart from its test list."""
-    everyone = read_nih(folder, "train_val", task.labels)
-    check_apart(everyone, read_nih(folder, "test", task.labels))
-    return split_by_patient(everyone, recipe.val_share, recipe.seed)
+    """(training, validation) films of the data set in `folder`, apart by patient and apart from its test part."""
+    films = read_data_set(folder, task)
+    training, validation = (films.part(part, recipe.val_share, recipe.seed) for part in ("train", "validation"))
+    return training, validation
+
+
+def packed(table: FilmTable, cache: Path, fit: str) -> tuple[FilmTable, PackedFilms]:
+    """The films of `table` that can be read, decoded once, and the table without those that cannot."""
+    films = pack(table, cache, fit)
+    for row, why in films.left_out.items():
+        print(f"left out: {table.paths[row].name}: {why}", file=sys.stderr)
+    return table.without(films.left_out), films
 
 
 def _record(table: FilmTable, validation: FilmTable, init: Path | None) -> dict[str, Any]:
@@ -151,6 +160,7 @@ def _record(table: FilmTable, validation: FilmTable, init: Path | None) -> dict[
     return {
         "date": time.strftime("%Y-%m-%d"),
         "films": {"training": len(table), "validation": len(validation), "missing": len(table.missing)},
+        "notes": list(table.notes),
         "fingerprints": {"training": table.fingerprint(), "validation": validation.fingerprint()},
         "init": init.name if init else None,
         "versions": {
@@ -163,7 +173,7 @@ def _record(table: FilmTable, validation: FilmTable, init: Path | None) -> dict[
 
 
 def _test_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="test.py", description="Test a model on the test list of a data set.")
+    parser = argparse.ArgumentParser(prog="test.py", description="Test a model on the test part of a data set.")
     parser.add_argument("model", type=Path, metavar="RUN_OR_CHECKPOINT", help=TEST_HELP)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set, as it is downloaded")
     parser.add_argument(
@@ -178,7 +188,7 @@ def _test(options: argparse.Namespace) -> None:
     from_csv = options.model.suffix == ".csv"
     checkpoint = None if from_csv else checkpoints.load(checkpoints.find(options.model))
     task = TASKS[checkpoint.task if checkpoint else options.task]
-    table = read_nih(options.data, "test", task.labels)
+    table = read_data_set(options.data, task).part("test")
     if options.limit:
         table = table.take(np.arange(min(options.limit, len(table))))
     scores = read_films_and_predict(checkpoint, table) if checkpoint else read_scores(options.model, table)
