@@ -33,6 +33,7 @@ class OperatingPoint:
     threshold: float
     sensitivity: float
     specificity: float
+    positives: int = 0  # validation films with the finding; of few of them, both shares say little
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ WINGS = {
         "dicom", "read",
     ),
     "cxr.learning": (
-        "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets",
-        "batches", "devices", "preactivation", "trunks", "models", "explain",
-        "schedule", "checkpoints", "training", "figures", "evaluation", "charts", "evaluation_report",
-        "export", "release", "commands",
+        "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "boxes", "batches",
+        "devices", "preactivation", "trunks", "models", "explain", "schedule", "checkpoints", "training", "looking",
+        "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "train_command",
+        "test_command", "commands",
     ),
     "cxr.reading": ("engine", "report", "reader"),
     "cxr.desk": (

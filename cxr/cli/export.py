@@ -22,9 +22,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export, then compare the file with the checkpoint on real films. 1 when they disagree."""
     from cxr.learning import checkpoints
-    from cxr.learning.commands import packed, training_tables
     from cxr.learning.export import export
     from cxr.learning.release import describe
+    from cxr.learning.train_command import packed, training_tables
     from cxr.tasks import TASKS
 
     checkpoint = checkpoints.load(checkpoints.find(options.run_folder))

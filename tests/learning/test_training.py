@@ -276,7 +276,10 @@ def test_train_and_test_from_the_command_line(
     paths = ["--data", str(nih_folder), "--out", str(run), "--cache", str(tmp_path / "cache")]
     assert run_train(["--task", "chestxray8", *paths, *flags]) == 0
     assert run_test([str(run), "--data", str(nih_folder), "--out", str(tmp_path / "report")]) == 0
-    assert "8 films of 4 patients" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "8 films of 4 patients" in printed
+    assert "Not calibrated, and without operating points: The validation films are all alike in Atelectasis" in printed
+    assert "not calibrated" in (tmp_path / "report" / "report.html").read_text()
     figures = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert [f["label"] for f in figures["labels"]] == list(TASKS["chestxray8"].labels)
     assert figures["labels"][0]["auroc"]["value"] is None  # no film has Atelectasis

@@ -1,0 +1,53 @@
+"""Logits become probabilities, and probabilities get operating points: both found on validation films."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxr.errors import TrainingDataError
+from cxr.metrics import fit_platt, operating_thresholds, sensitivity_specificity, sigmoid
+from cxr.modelfile import OperatingPoint, Platt
+
+Labels = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt scaling of each label, and sets of operating points by name."""
+
+    platt: dict[str, Platt]
+    operating_points: dict[str, dict[str, OperatingPoint]]  # set name -> label -> point
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Logits (N, K) in the order of the labels -> calibrated probabilities (N, K)."""
+        slope, intercept = np.array([(p.slope, p.intercept) for p in self.platt.values()]).T
+        return sigmoid(logits * slope + intercept)
+
+
+def calibrate(logits: NDArray[np.float32], truth: NDArray[np.float32], labels: Labels) -> Calibration:
+    """Fit to validation logits (N, K) and labels (N, K).
+
+    Raises:
+        TrainingDataError: a label without both classes, for which nothing can be found.
+    """
+    for k, label in enumerate(labels):
+        if not {0.0, 1.0} <= set(truth[:, k]):
+            raise TrainingDataError(
+                f"The validation films are all alike in {label}, so it has no operating point; raise --val-share."
+            )
+    platt = {label: Platt(*fit_platt(logits[:, k], truth[:, k])) for k, label in enumerate(labels)}
+    probabilities = Calibration(platt, {}).probabilities(logits)
+    return Calibration(platt, _operating_points(probabilities, truth, labels))
+
+
+def _operating_points(
+    probabilities: NDArray[np.float64], truth: NDArray[np.float32], labels: Labels
+) -> dict[str, dict[str, OperatingPoint]]:
+    sets: dict[str, dict[str, OperatingPoint]] = {}
+    for k, label in enumerate(labels):
+        positives = int((truth[:, k] == 1).sum())
+        for name, threshold in operating_thresholds(probabilities[:, k], truth[:, k]).items():
+            reached = sensitivity_specificity(probabilities[:, k], truth[:, k], threshold)
+            sets.setdefault(name, {})[label] = OperatingPoint(threshold, *reached, positives)
+    return sets
