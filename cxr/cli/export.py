@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     from cxr.learning import checkpoints
     from cxr.learning.export import export
     from cxr.learning.release import describe
-    from cxr.learning.train_command import packed, training_tables
+    from cxr.learning.training_command import packed, training_tables
     from cxr.tasks import TASKS
 
     checkpoint = checkpoints.load(checkpoints.find(options.run_folder))

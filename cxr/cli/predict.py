@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -59,13 +60,14 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         table = _table(stack, options.csv, reader) if options.csv else None
         progress = tqdm(files, unit="film", disable=len(files) < 2 or not sys.stderr.isatty())
-        for answer in (_answer(file, reader, Limits.of(settings)) for file in progress):
+        for number, file in enumerate(progress, start=1):
+            answer = _answer(file, reader, Limits.of(settings))
             failed += bool(answer.error)
             _show(answer, options.json)
             if table:
                 table.writerow(_row(answer, reader))
             if options.overlays:
-                _draw(answer, options.overlays)
+                _draw(answer, options.overlays, number)
     if failed:
         print(f"{failed} of {len(files)} films could not be read.", file=sys.stderr)
     return 1 if failed else 0
@@ -74,9 +76,13 @@ def run(options: argparse.Namespace) -> int:
 def _files(given: list[Path]) -> Iterator[Path]:
     for path in given:
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in FILM_ENDINGS)
+            yield from sorted(p for p in path.rglob("*") if _looks_like_a_film(p))
         else:
             yield path
+
+
+def _looks_like_a_film(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in FILM_ENDINGS and not path.name.startswith(".")
 
 
 def _answer(file: Path, reader: Reader, limits: Limits) -> Answer:
@@ -90,11 +96,16 @@ def _answer(file: Path, reader: Reader, limits: Limits) -> Answer:
 def _show(answer: Answer, as_json: bool) -> None:
     if as_json:
         about = answer.report.to_dict() if answer.report else {"error": answer.error}
-        tqdm.write(json.dumps({"path": str(answer.path), **about}), file=sys.stdout)
+        tqdm.write(json.dumps({"path": _name(answer), **about}), file=sys.stdout)
     elif answer.report:
-        tqdm.write(f"{answer.path}\n{_text(answer.report)}", file=sys.stdout)
+        tqdm.write(f"{_name(answer)}\n{_text(answer.report)}", file=sys.stdout)
     else:
-        tqdm.write(f"{answer.path}: {answer.error}", file=sys.stderr)
+        tqdm.write(f"{_name(answer)}: {answer.error}", file=sys.stderr)
+
+
+def _name(answer: Answer) -> str:
+    """The path as text that any terminal and any csv takes, also where its name is not UTF-8."""
+    return os.fsencode(answer.path).decode("utf-8", "backslashreplace")
 
 
 def _text(report: Report) -> str:
@@ -111,7 +122,7 @@ def _text(report: Report) -> str:
 
 def _table(stack: ExitStack, out: Path, reader: Reader) -> "csv.DictWriter[str]":
     try:
-        file: TextIO = stack.enter_context(out.open("w", newline=""))
+        file: TextIO = stack.enter_context(out.open("w", newline="", encoding="utf-8"))
     except OSError as error:
         raise BadRequest(f"{out} cannot be written ({error.strerror}); choose another --csv.") from error
     table = csv.DictWriter(file, ["film", "task", "model", *reader.info.labels, "error"])
@@ -120,16 +131,20 @@ def _table(stack: ExitStack, out: Path, reader: Reader) -> "csv.DictWriter[str]"
 
 
 def _row(answer: Answer, reader: Reader) -> dict[str, str]:
-    about = {"film": str(answer.path), "task": reader.info.task, "model": reader.identity.sha256, "error": answer.error}
+    about = {"film": _name(answer), "task": reader.info.task, "model": reader.identity.sha256, "error": answer.error}
     findings = answer.report.findings if answer.report else ()
     return about | {f.label: f"{f.probability:.6f}" for f in findings}
 
 
-def _draw(answer: Answer, folder: Path) -> None:
+def _draw(answer: Answer, folder: Path, number: int) -> None:
+    """One PNG for each finding above its point; the film's number keeps films of one name apart."""
     if answer.report is None or answer.film is None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    for finding in answer.report.ranked():
-        if finding.above:
-            file = folder / f"{answer.path.stem}_{finding.label}.png"
-            file.write_bytes(answer.report.overlay_png(finding.label, answer.film))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for finding in answer.report.ranked():
+            if finding.above:
+                file = folder / f"{number:04d}_{answer.path.stem}_{finding.label}.png"
+                file.write_bytes(answer.report.overlay_png(finding.label, answer.film))
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be written ({error.strerror}); choose another --overlays.") from error

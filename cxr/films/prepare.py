@@ -1,4 +1,4 @@
-"""Film -> model input: the one path of training, testing, serving and batch reading.
+"""Film -> model input: the one path of testing, serving and batch reading, and of validation in training.
 
 A film is made square (padded, or squashed where the task says so), resized and normalised. The `Box` that comes
 with the array leads from the model's square back to the film, so that a heat map lies where the model looked.

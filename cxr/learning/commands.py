@@ -5,17 +5,17 @@ import sys
 from types import ModuleType
 
 from cxr.errors import CxrError
-from cxr.learning import test_command, train_command
+from cxr.learning import testing_command, training_command
 
 
 def run_train(arguments: list[str]) -> int:
     """Exit status of train.py."""
-    return _run("train.py", train_command, arguments, "stopped and saved; the same command goes on from here.")
+    return _run("train.py", training_command, arguments, "stopped and saved; the same command goes on from here.")
 
 
 def run_test(arguments: list[str]) -> int:
     """Exit status of test.py."""
-    return _run("test.py", test_command, arguments, "stopped.")
+    return _run("test.py", testing_command, arguments, "stopped.")
 
 
 def _run(name: str, command: ModuleType, arguments: list[str], farewell: str) -> int:

@@ -305,8 +305,11 @@ def read_scores(file: Path, table: FilmTable) -> NDArray[np.float64]:
     Raises:
         TrainingDataError: a film of the table has no probabilities there, or a label has no column.
     """
-    with file.open(newline="") as stream:
-        rows = {Path(row["film"]).stem: row for row in csv.DictReader(stream)}
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = {Path(row["film"]).stem: row for row in csv.DictReader(stream)}
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise TrainingDataError(f"{file.name} is not a csv of `python -m cxr predict --csv` ({error}).") from error
     absent = [path.name for path in table.paths if path.stem not in rows]
     if absent:
         raise TrainingDataError(f"{file.name} lacks {len(absent)} films of the test list, {absent[0]} among them.")

@@ -136,7 +136,9 @@ def predict(
 def _start(bench: Bench) -> Run:
     net = checkpoints.network(bench.task, bench.recipe, bench.weights)
     if bench.start is not None:
-        net.load_start(bench.start)
+        random = net.load_start(bench.start)
+        if bench.place.writes:
+            tqdm.write(f"{bench.start.name}: {len(random)} tensors are not in it and start at random")
     net = net.to(bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     last = bench.out / "last.safetensors"
     checkpoint = checkpoints.load(last) if last.exists() else None

@@ -14,7 +14,6 @@ from cxr.learning.explain import gradcam
 from cxr.learning.export import FeatureSpace, export
 from cxr.learning.models import build
 from cxr.learning.release import describe
-from cxr.metrics import sigmoid
 from cxr.modelfile import ModelInfo
 from cxr.reading.engine import Engine
 from cxr.tasks import Recipe
@@ -49,7 +48,8 @@ def test_the_engine_gives_the_probabilities_and_maps_of_torch(checkpoint: Checkp
     with torch.inference_mode():
         features = net.features(films)
         logits, maps = net.head(features).numpy(), gradcam(net, features).numpy()
-    np.testing.assert_allclose(sigmoid(outputs.logits), sigmoid(logits), atol=0.005)
+    assert logits.std() > 0.01
+    np.testing.assert_allclose(outputs.logits, logits, atol=0.1 * logits.std())
     np.testing.assert_allclose(outputs.maps, maps, atol=0.02 * maps.max())
     assert outputs.distance.shape == (3,)
 

@@ -16,7 +16,7 @@ from cxr.learning.boxes import read_nih_boxes
 from cxr.learning.calibration import Calibration, calibrate
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import DataSet, FilmTable, read_data_set
-from cxr.learning.evaluation import evaluate, localise, most_confident, read_scores, write
+from cxr.learning.evaluation import evaluate, localise, most_confident, read_scores
 from cxr.learning.evaluation_report import EvaluationReport, GalleryFilm, read_training_curves, write_report
 from cxr.learning.figures import Evaluation, LocalisationFigures
 from cxr.learning.looking import Seen, read_and_look
@@ -52,7 +52,10 @@ def _test_answers(options: argparse.Namespace) -> None:
     evaluation = evaluate(read_scores(options.model, table), table)
     print(evaluation.to_text())
     if options.out:
-        write(evaluation, options.out)
+        options.out.mkdir(parents=True, exist_ok=True)
+        about = {"Answers": options.model.name, "Data": options.data.name}
+        report = EvaluationReport(TASKS[options.task].title, (evaluation,), about)
+        print(f"\nReport: {write_report(report, options.out)}")
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,15 @@ def _gallery(model: _Model, table: FilmTable, seen: Seen) -> tuple[GalleryFilm, 
     for pick in picks:
         k = model.task.labels.index(pick.label)
         scale = max(float(np.percentile(seen.maps[:, k].max(axis=(1, 2)), 99)), 1e-6)
-        picture = _draw(table.paths[pick.row], seen.maps[pick.row, k] / scale)
+        picture = _draw(table.paths[pick.row], seen.maps[pick.row, k] / scale, model.task.preprocessing.fit)
         caption = f"{pick.label.replace('_', ' ')} {probabilities[pick.row, k]:.0%}, {table.paths[pick.row].stem}"
         films.append(GalleryFilm(picture, caption, HEADINGS[pick.verdict]))
     return tuple(films)
 
 
-def _draw(path: Path, heat: NDArray[np.float32]) -> bytes:
+def _draw(path: Path, heat: NDArray[np.float32], fit: str) -> bytes:
     """PNG of the film in the model's square with its map (h, w) over it, 1 is full strength."""
-    square, _ = fit_square(read_film(path).pixels, GALLERY_SIDE, "pad")
+    square, _ = fit_square(read_film(path).pixels, GALLERY_SIDE, fit)
     strength = cv2.resize(np.clip(heat, 0, 1).astype(np.float32), (GALLERY_SIDE, GALLERY_SIDE))
     colours = cv2.applyColorMap(np.asarray(strength * 255, np.uint8), cv2.COLORMAP_INFERNO)
     opacity = 0.6 * strength[..., None]

@@ -13,11 +13,13 @@ import torch
 import torchvision
 
 from cxr import __version__
+from cxr.errors import TrainingError
 from cxr.learning.batches import SAMPLINGS
 from cxr.learning.datasets import FilmTable, PackedFilms, pack, read_data_set
 from cxr.learning.devices import PRECISIONS, join
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
+from cxr.learning.packing import CACHE_SIDE
 from cxr.learning.schedule import OPTIMIZERS, SCHEDULES
 from cxr.learning.training import Bench, train
 from cxr.learning.trunks import ARCHITECTURES
@@ -81,6 +83,7 @@ def run(options: argparse.Namespace) -> None:
     """Train, or go on with an unfinished run. Raises of the CxrError family."""
     task = TASKS[options.task]
     recipe = _recipe(task, options)
+    _validate(recipe)
     table, validation = training_tables(task, recipe, options.data)
     if options.limit:
         table = table.take(np.arange(min(options.limit, len(table))))
@@ -104,6 +107,12 @@ def run(options: argparse.Namespace) -> None:
                 save_every_s=options.save_every,
             )
         )
+
+
+def _validate(recipe: Recipe) -> None:
+    largest = max(recipe.size, recipe.small_size if recipe.small_epochs else 0)
+    if largest > CACHE_SIDE:
+        raise TrainingError(f"--size {largest} is more than the {CACHE_SIDE} px at which films are packed; lower it.")
 
 
 def training_tables(task: Task, recipe: Recipe, folder: Path) -> tuple[FilmTable, FilmTable]:
