@@ -34,7 +34,7 @@ def test_links_between_documents_lead_somewhere(file: str) -> None:
     assert [target for target in local if not ((ROOT / file).parent / target).exists()] == []
 
 
-def test_continuous_integration_runs_the_readmes_test_command() -> None:
+def test_continuous_integration_runs_the_readmes_testing_command() -> None:
     readme, script = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
     assert "-r requirements.txt && .venv/bin/python -m pytest" in readme
     assert "-r requirements.txt" in script

@@ -29,8 +29,8 @@ WINGS = {
     "cxr.learning": (
         "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "boxes", "batches",
         "devices", "preactivation", "trunks", "models", "explain", "schedule", "checkpoints", "training", "looking",
-        "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "train_command",
-        "test_command", "commands",
+        "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "training_command",
+        "testing_command", "commands",
     ),
     "cxr.reading": ("engine", "report", "reader"),
     "cxr.desk": (
