@@ -137,7 +137,7 @@ def _decode_jpeg(encoded: bytes, frame: Frame) -> Stored:
     header = read_jpeg_header(encoded)
     _validate_codestream(header, frame)
     if header.bits == 8 and frame.transfer_syntax in (JPEG_BASELINE, JPEG_EXTENDED):
-        return Stored(decode_jpeg(encoded), 8)
+        return Stored(decode_jpeg(encoded, stored_as_rgb=frame.photometric == "RGB"), 8)
     kind = {"photometric": frame.photometric, "transfer_syntax": frame.transfer_syntax}
     return _stored(decode_isolated("gdcm", encoded, **kind, **asdict(header)), header.bits, frame)
 

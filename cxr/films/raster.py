@@ -73,27 +73,40 @@ def colour_notes(image: NDArray[Any]) -> tuple[str, ...]:
     return (_COLOUR_NOTE,) if spread.mean() > 0.02 * np.iinfo(image.dtype).max else ()
 
 
-def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
+def decode_jpeg(data: bytes, *, stored_as_rgb: bool = False) -> NDArray[np.uint8]:
     """8-bit JPEG -> (H, W) or (H, W, 3) RGB, not turned by its EXIF orientation.
+
+    `stored_as_rgb`: somebody who knows, i.e. a DICOM header, says that the three samples are RGB. Only an Adobe segment
+    in the JPEG itself goes before that; without either, three samples are YCbCr (JFIF 1.02).
 
     Raises:
         UnreadableFilm: truncated, damaged, or CMYK.
     """
     # Pillow has the error for a truncated file that OpenCV lacks, but parses EXIF with warnings: it gets no EXIF.
-    image = _load_jpeg(b"".join(_jpeg_pixel_parts(data)))
-    if image.mode not in ("L", "RGB"):
+    image = _load_jpeg(b"".join(_jpeg_pixel_parts(data)), stored_as_rgb)
+    if image.mode not in ("L", "RGB", "YCbCr"):
         raise UnreadableFilm(f"The JPEG file is in {image.mode} colours. Save it in grey or RGB.")
     return np.asarray(image)
 
 
-def _load_jpeg(data: bytes) -> JpegImageFile:
+def _load_jpeg(data: bytes, stored_as_rgb: bool) -> JpegImageFile:
     # The class itself, not Image.open: that guesses formats and has a pixel limit of its own, with a warning.
     try:
         image = JpegImageFile(io.BytesIO(data))
+        if stored_as_rgb and _is_taken_for_ycbcr(image):
+            image.draft("YCbCr", image.size)  # what libjpeg takes for YCbCr is handed out as it is stored
         image.load()
+    except MemoryError:
+        raise
     except Exception as error:  # Pillow has no family of errors: OSError, SyntaxError, struct.error, IndexError, ...
         raise UnreadableFilm("The JPEG image is truncated or damaged. Export or send it again.") from error
     return image
+
+
+def _is_taken_for_ycbcr(image: JpegImageFile) -> bool:
+    """Would libjpeg turn three samples into RGB by its own guess (`default_decompress_parms` of jdapimin.c)?"""
+    components = bytes(component for component, *_ in image.layer)
+    return "adobe_transform" not in image.info and ("jfif" in image.info or components != b"RGB")
 
 
 def _read_png(data: bytes, limits: Limits) -> Film:

@@ -77,6 +77,55 @@ def test_baseline_jpeg_is_within_two_greys_of_the_film():
     assert np.abs(film.pixels * 255 - stored).max() < 2.5
 
 
+RED, RED_AS_YCBCR = (255, 0, 0), (76, 85, 255)  # JFIF 1.02: Y = 0.299 R, Cb = 128 - 0.1687 R, Cr = 128 + 0.5 R
+BASELINE = "1.2.840.10008.1.2.4.50"
+
+
+def colour_jpeg(samples, photometric, subsampling="444", change=bytes):
+    """64 x 64 pixels of one colour, compressed as these samples without a colour transform or an Adobe segment."""
+    stored = np.full((64, 64, 3), samples, np.uint8)
+    frame = imagecodecs.jpeg8_encode(stored, 100, colorspace="YCBCR", outcolorspace="YCBCR", subsampling=subsampling)
+    elements = {"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PhotometricInterpretation": photometric}
+    dataset = dicom_dataset(stored, 8, Modality="OT", WindowCenter=None, WindowWidth=None, **elements)
+    return to_bytes(encapsulated(dataset, change(frame), BASELINE))
+
+
+def without_jfif(frame):
+    return frame[:2] + frame[4 + int.from_bytes(frame[4:6], "big") :] if frame[2:4] == b"\xff\xe0" else frame
+
+
+def with_letters_for_components(frame):
+    """Component identifiers R, G, B, by which libjpeg knows RGB where there is no JFIF segment."""
+    changed = bytearray(without_jfif(frame))
+    for marker, first, step in ((b"\xff\xc0", 10, 3), (b"\xff\xda", 5, 2)):
+        start = changed.index(marker) + first
+        changed[start : start + 3 * step : step] = b"RGB"
+    return bytes(changed)
+
+
+def with_adobe_transform(frame):
+    """The segment APP14 says that the samples are YCbCr, whatever the DICOM header says."""
+    return frame[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0\x01" + without_jfif(frame)[2:]
+
+
+@pytest.mark.parametrize(
+    ("samples", "photometric", "subsampling", "change"),
+    [
+        (RED, "RGB", "444", bytes),
+        (RED, "RGB", "444", without_jfif),
+        (RED, "RGB", "444", with_letters_for_components),
+        (RED_AS_YCBCR, "RGB", "444", with_adobe_transform),
+        (RED_AS_YCBCR, "YBR_FULL_422", "422", bytes),
+        (RED_AS_YCBCR, "YBR_FULL_422", "422", without_jfif),
+        (RED_AS_YCBCR, "YBR_FULL", "444", bytes),
+    ],
+)
+def test_a_red_baseline_jpeg_has_the_luminance_of_red(samples, photometric, subsampling, change):
+    film = read_dicom(colour_jpeg(samples, photometric, subsampling, change), LIMITS)
+    assert np.abs(film.pixels * 255 - 0.299 * 255).max() < 1.5
+    assert film.metadata.notes == ("colour image, read by its luminance",)
+
+
 def test_extended_jpeg_with_twelve_bits_is_what_dcmtk_decodes():
     extended = run_dcmtk(to_bytes(phantom(12)), ["dcmcjpeg", "+ee"])
     decoded = run_dcmtk(extended, ["dcmdjpeg"])
