@@ -25,7 +25,7 @@ class Settings:
     database_url: str = _setting("", "SQLAlchemy URL; empty: SQLite in the instance folder")
     secret_key: str = _setting("", "key that signs sessions and forms; required under gunicorn")
     allowed_hosts: str = _setting(
-        "", "host names, separated by commas, that the desk answers to; empty: any under gunicorn"
+        "", "host names, separated by commas, that a shared desk answers to; empty: loopback names alone"
     )
     model: str = _setting("", "exported model file to read with; empty: the shipped chestxray14")
     operating_point: str = _setting(

@@ -1,9 +1,13 @@
 """Who may come in, and what browsers are told: Host, Origin, CSRF, Content-Security-Policy, cookies, caching.
 
+There is no sign-in here: whoever reaches the desk under one of its host names sees all its films.
 Trust comes from the door that was opened, never from the client's address: behind a proxy everyone is loopback.
 """
 
+import os
+import posixpath
 import secrets
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +25,7 @@ CONTENT_SECURITY_POLICY = {
     "default-src": "'none'",
     "script-src": "'self'",
     "style-src": "'self'",
-    "img-src": "'self' data: blob:",
+    "img-src": "'self'",
     "connect-src": "'self'",
     "form-action": "'self'",
     "base-uri": "'none'",
@@ -44,9 +48,9 @@ def guard(app: Flask, settings: Settings, local: bool) -> None:
     app.config.update(SESSION_COOKIE_NAME="cxr_session", SESSION_COOKIE_SAMESITE="Lax", WTF_CSRF_TIME_LIMIT=None)
     app.config["WTF_CSRF_SSL_STRICT"] = False  # _check_origin does it, for http as well
     app.session_interface = _CookieByScheme()
-    allowed = LOOPBACK if local else frozenset(settings.allowed_hosts.replace(",", " ").split())
-    app.before_request(lambda: _check_host(request, allowed))
-    app.before_request(lambda: _check_origin(request, allowed))
+    named = frozenset() if local else _named_hosts(settings.allowed_hosts)
+    app.before_request(lambda: _check_host(request, named))
+    app.before_request(lambda: _check_origin(request, named))
     app.before_request(lambda: _check_heatmap_files(request, local))
     CSRFProtect(app).exempt(api)
     Talisman(
@@ -71,37 +75,58 @@ def _secret_key(settings: Settings, local: bool) -> str:
 
 def _own_key(path: Path) -> str:
     """The local desk's key, made once, so that open pages outlive a restart."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32))
+    if not path.exists() or not path.read_text():
+        handle, part = tempfile.mkstemp(dir=path.parent)  # its owner alone may read it
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        Path(part).replace(path)
     return path.read_text()
 
 
-def _check_host(request: Request, allowed: frozenset[str]) -> None:
+def _named_hosts(listed: str) -> frozenset[str]:
+    """`Desk.example:8443, ::1` -> {"desk.example", "::1"}."""
+    entries = [entry.rpartition("://")[2] for entry in listed.replace(",", " ").split()]
+    return frozenset(_host_name(f"[{e}]" if e.count(":") > 1 and "[" not in e else e) for e in entries) - {""}
+
+
+def _check_host(request: Request, named: frozenset[str]) -> None:
     """A page that a stranger's name resolves to (DNS rebinding) carries the stranger's name in its Host header."""
-    if allowed and request.path not in PROBES and _host_name(request.host) not in allowed:
-        raise Forbidden("The desk does not answer to this host name; use one of its own (CXR_ALLOWED_HOSTS).")
+    if request.path not in PROBES and _host_name(request.host) not in (named or LOOPBACK):
+        raise Forbidden(
+            "The desk does not answer to this host name; open it under one of its own, "
+            "or, where it is shared, list the name in CXR_ALLOWED_HOSTS."
+        )
 
 
-def _check_origin(request: Request, allowed: frozenset[str]) -> None:
+def _check_origin(request: Request, named: frozenset[str]) -> None:
     origin = request.headers.get("Origin")
     if request.method not in WRITES or origin is None:
         return
-    come_from = urlsplit(origin).netloc
-    if come_from != request.host and (allowed is LOOPBACK or _host_name(come_from) not in allowed):
+    come_from = origin.rpartition("://")[2]
+    if come_from != request.host and _host_name(come_from) not in named:
         raise Forbidden("The request was sent by a page of another site; send it from the desk's own pages.")
 
 
 def _check_heatmap_files(request: Request, local: bool) -> None:
-    if not local and request.path.startswith("/static/gradcam"):
+    if not local and _is_heatmap_file(request):
         raise NotFound("There is no such page.")
 
 
+def _is_heatmap_file(request: Request) -> bool:
+    """Whether the path leads into static/gradcam, by whatever detour."""
+    path = "/" + posixpath.normpath(request.path).lstrip("/")
+    return path == "/static/gradcam" or path.startswith("/static/gradcam/")
+
+
 def _host_name(netloc: str) -> str:
-    return urlsplit(f"//{netloc}").hostname or ""
+    """`Desk.example:8443` -> `desk.example`; empty when there is none in it."""
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:  # brackets that hold no address
+        return ""
 
 
 def _forbid_caching(response: Response) -> Response:
-    if request.endpoint != "static" or request.path.startswith("/static/gradcam"):
+    if request.endpoint != "static" or _is_heatmap_file(request):
         response.headers["Cache-Control"] = "no-store"
     return response
