@@ -1,10 +1,12 @@
 """Decoders of compressed DICOM frames, in a process of their own: a program that `isolation` starts.
 
 Damaged frames make these libraries abort (GDCM), run for ever (CharLS) or panic (the RLE decoder); here they take
-down nobody. A request is a line of JSON and the encoded frame, an answer a line of JSON and the decoded values, in
-little endian. Only the standard library, NumPy and the decoders are imported, each when it is first needed.
+down nobody. A request is a line of JSON, answered as soon as the decoder is loaded, and then the encoded frame,
+answered by a line of JSON and the decoded values, in little endian. Only the standard library, NumPy and the decoders
+are imported, each when it is first needed.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -61,11 +63,11 @@ def decode_rle(encoded: bytes, frame: dict[str, Any]) -> Decoded:
     return bytes(decode_pixel_data(encoded, version=2, **size)), True
 
 
-CODECS: dict[str, Callable[[bytes, dict[str, Any]], Decoded]] = {
-    "gdcm": decode_with_gdcm,
-    "jpeg-ls": decode_jpeg_ls,
-    "jpeg-2000": decode_jpeg_2000,
-    "rle": decode_rle,
+CODECS: dict[str, tuple[str, Callable[[bytes, dict[str, Any]], Decoded]]] = {  # with the module that must be there
+    "gdcm": ("gdcm", decode_with_gdcm),
+    "jpeg-ls": ("jpeg_ls", decode_jpeg_ls),
+    "jpeg-2000": ("openjpeg.utils", decode_jpeg_2000),
+    "rle": ("rle.utils", decode_rle),
 }
 
 
@@ -73,15 +75,34 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answers requests until there are no more, i.e. until the process that sent them closes the pipe or ends."""
     while line := requests.readline():
         frame = json.loads(line)
+        module, decode = CODECS[frame["codec"]]
+        if not _is_loaded(module):
+            _answer(answers, {"failed": "missing"})
+            continue
+        _answer(answers, {"ready": True})
         encoded = requests.read(frame["bytes"])
         try:
-            decoded, by_plane = CODECS[frame["codec"]](encoded, frame)
+            decoded, by_plane = decode(encoded, frame)
+        except MemoryError:
+            _answer(answers, {"failed": "memory"})
         except BaseException:  # a panic of Rust code is no Exception
-            answers.write(b'{"failed": true}\n')
+            _answer(answers, {"failed": "damaged"})
         else:
-            answers.write(json.dumps({"bytes": len(decoded), "by_plane": by_plane}).encode() + b"\n")
-            answers.write(decoded)
-        answers.flush()
+            _answer(answers, {"bytes": len(decoded), "by_plane": by_plane}, decoded)
+
+
+def _is_loaded(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except Exception:  # not installed, or for another NumPy, or without its own library
+        return False
+    return True
+
+
+def _answer(answers: BinaryIO, line: dict[str, Any], values: bytes = b"") -> None:
+    answers.write(json.dumps(line).encode() + b"\n")
+    answers.write(values)
+    answers.flush()
 
 
 def main() -> None:

@@ -85,13 +85,18 @@ def parse_dicom(data: bytes, limits: Limits) -> DicomFile:
 
 @contextmanager
 def damage_is_unreadable() -> Iterator[None]:
-    """Whatever pydicom and the decoders raise becomes UnreadableFilm, and pydicom's warnings stay inside."""
+    """Whatever pydicom and the decoders raise becomes UnreadableFilm, and pydicom's warnings stay inside.
+
+    No memory, no processes, no file handles: these are the machine's faults, and go on as MemoryError and OSError.
+    """
     try:
         with _PYDICOM_QUIET:
             yield
-    except CxrError:
+    except (CxrError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; pydicom's own have no number
+            raise
         raise UnreadableFilm("The DICOM file is truncated or damaged. Export or send it again.") from error
 
 

@@ -76,7 +76,7 @@ def decode_pixel_data(data: bytes, frame: Frame, encapsulated: bool) -> Stored:
 def _unpack(data: bytes, frame: Frame) -> Stored:
     """Uncompressed values, PS3.5 8.1 and 8.2."""
     dtype = np.dtype(np.uint8 if frame.bits_allocated == 8 else np.uint16)
-    count = frame.rows * frame.columns * frame.samples
+    count = _count(frame)
     if len(data) < count * dtype.itemsize:
         raise UnreadableFilm(
             f"Pixel Data (7FE0,0010) has {len(data)} of {count * dtype.itemsize} bytes: the file was cut short. "
@@ -98,7 +98,7 @@ def _drop_low_bits(values: NDArray[Any], frame: Frame) -> NDArray[Any]:
 def _arrange(values: NDArray[Any], frame: Frame, by_plane: bool) -> NDArray[Any]:
     """A flat array -> (H, W) or (H, W, 3)."""
     shape = (frame.rows, frame.columns)
-    if values.size != frame.rows * frame.columns * frame.samples:
+    if values.size != _count(frame):
         raise UnreadableFilm(
             f"Pixel Data (7FE0,0010) unpacks to {values.size} values, where {frame.columns} x {frame.rows} pixels "
             "are promised: the file was cut short. Send it again."
@@ -128,7 +128,7 @@ def _validate_codestream(codestream: Codestream, frame: Frame) -> None:
 
 def _decode_rle(encoded: bytes, frame: Frame) -> Stored:
     size = {"rows": frame.rows, "columns": frame.columns, "bits_allocated": frame.bits_allocated}
-    decoded = decode_isolated("rle", encoded, **size)
+    decoded = decode_isolated("rle", encoded, _count(frame), **size)
     return Stored(_drop_low_bits(_values(decoded, frame.bits_allocated, frame), frame), frame.bits_stored)
 
 
@@ -139,20 +139,24 @@ def _decode_jpeg(encoded: bytes, frame: Frame) -> Stored:
     if header.bits == 8 and frame.transfer_syntax in (JPEG_BASELINE, JPEG_EXTENDED):
         return Stored(decode_jpeg(encoded, stored_as_rgb=frame.photometric == "RGB"), 8)
     kind = {"photometric": frame.photometric, "transfer_syntax": frame.transfer_syntax}
-    return _stored(decode_isolated("gdcm", encoded, **kind, **asdict(header)), header.bits, frame)
+    return _stored(decode_isolated("gdcm", encoded, _count(frame), **kind, **asdict(header)), header.bits, frame)
 
 
 def _decode_jpeg_ls(encoded: bytes, frame: Frame) -> Stored:
     header = read_jpeg_header(encoded)
     _validate_codestream(header, frame)
-    return _stored(decode_isolated("jpeg-ls", encoded), header.bits, frame)
+    return _stored(decode_isolated("jpeg-ls", encoded, _count(frame)), header.bits, frame)
 
 
 def _decode_jpeg_2000(encoded: bytes, frame: Frame) -> Stored:
     codestream = find_jpeg2000(encoded)
     header = read_jpeg2000_header(codestream)
     _validate_codestream(header, frame)
-    return _stored(decode_isolated("jpeg-2000", codestream), header.bits, frame)
+    return _stored(decode_isolated("jpeg-2000", codestream, _count(frame)), header.bits, frame)
+
+
+def _count(frame: Frame) -> int:
+    return frame.rows * frame.columns * frame.samples
 
 
 def _stored(decoded: Decoded, bits: int, frame: Frame) -> Stored:

@@ -19,7 +19,7 @@ FILES = {
     "DICOM": phantom_dicom(64, 64),
     "deflated DICOM": encode(phantom_dataset(64, 64), "deflated, pydicom"),
 } | {name: encode(phantom_dataset(64, 64), name) for name in FRAME_ENCODERS if "JPEG-LS" not in name}
-# A flipped bit can keep the JPEG-LS decoder busy until it is ended after a minute: not here.
+# A flipped bit can keep the JPEG-LS decoder busy until it is ended after five seconds: not here.
 
 damages = st.lists(
     st.tuples(

@@ -1,14 +1,17 @@
 """A decoder that crashes, hangs or talks nonsense costs one film and nothing else."""
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from cxr.errors import UnreadableFilm
-from cxr.films import isolation
+from cxr.errors import CxrError, UnreadableFilm
+from cxr.films import codecworker, isolation
 from cxr.films.dicom import read_dicom
+from cxr.films.dicomfile import damage_is_unreadable
 from cxr.films.film import Limits
 from tests.films.encoders import FRAME_ENCODERS, encapsulated
 from tests.phantom import dicom_dataset, to_bytes
@@ -43,7 +46,8 @@ def replace_program(monkeypatch, tmp_path, source):
         "import os; os.abort()",
         "import sys; sys.stdin.readline(); sys.exit(1)",
         "print('nonsense')",
-        'print(\'{"bytes": 1000, "by_plane": false}\')\nprint("half")',
+        "print(12)",
+        'print(\'{"ready": true}\')\nprint(\'{"bytes": 1000, "by_plane": false}\')\nprint("half")',
     ],
 )
 def test_a_decoder_that_crashes_is_an_unreadable_film(workers, monkeypatch, tmp_path, source):
@@ -53,11 +57,95 @@ def test_a_decoder_that_crashes_is_an_unreadable_film(workers, monkeypatch, tmp_
     assert workers._idle == []
 
 
+READY = "import json, sys, time; print(json.dumps({'ready': True}), flush=True); "
+
+
 def test_a_decoder_that_does_not_end_is_ended(workers, monkeypatch, tmp_path):
-    replace_program(monkeypatch, tmp_path, "import time; time.sleep(600)")
+    replace_program(monkeypatch, tmp_path, READY + "time.sleep(600)")
     monkeypatch.setattr(isolation, "TIMEOUT_S", 0.2)
     with pytest.raises(UnreadableFilm, match="its decoder crashed or did not end"):
         read_dicom(film_of_one_value(7), Limits())
+
+
+def test_a_decoder_that_does_not_load_is_ended(workers, monkeypatch, tmp_path):
+    replace_program(monkeypatch, tmp_path, "import time; time.sleep(600)")
+    monkeypatch.setattr(isolation, "LOADING_S", 0.2)
+    with pytest.raises(UnreadableFilm, match="its decoder crashed or did not end"):
+        read_dicom(film_of_one_value(7), Limits())
+
+
+def test_a_frame_has_five_seconds_and_one_more_for_each_million_of_values(monkeypatch):
+    given = []
+
+    def decode(worker, request, encoded, timeout_s):
+        given.append(timeout_s)
+        return isolation.Decoded(b"", False)
+
+    monkeypatch.setattr(isolation._Worker, "decode", decode)
+    for count in (64 * 64, 5_000_000, 64_000_000):
+        isolation.decode_isolated("rle", b"", count)
+    assert given == pytest.approx([5.0, 10.0, 69.0], abs=0.01)
+
+
+def test_a_process_that_died_while_it_waited_costs_no_film(workers):
+    file = film_of_one_value(7)
+    read_dicom(file, Limits())
+    (dead,) = workers._idle
+    dead.process.kill()
+    dead.process.wait()
+    assert read_dicom(file, Limits()).pixels[0, 0] == np.float32(0.07)
+    (worker,) = workers._idle
+    assert worker is not dead
+
+
+@pytest.mark.parametrize("codec", codecworker.CODECS)
+def test_a_decoder_that_is_not_installed_is_no_damage_and_its_package_is_named(workers, monkeypatch, tmp_path, codec):
+    # Bare Python, with the worker's own program: there is no decoder at all.
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$2"\n')
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    message = rf"cannot be loaded: the Python package {isolation.PACKAGES[codec]} is missing or broken\. Install it"
+    with pytest.raises(CxrError, match=message) as refusal:
+        isolation.decode_isolated(codec, b"", 0)
+    assert not isinstance(refusal.value, UnreadableFilm)
+    assert len(workers._idle) == 1
+
+
+def test_a_decoder_without_memory_is_no_damage(workers, monkeypatch, tmp_path):
+    replace_program(monkeypatch, tmp_path, READY + "print(json.dumps({'failed': 'memory'})); time.sleep(600)")
+    with pytest.raises(MemoryError):
+        read_dicom(film_of_one_value(7), Limits())
+
+
+def test_a_system_that_starts_no_process_is_no_damage(workers, monkeypatch):
+    def refuse(*command, **how):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(BlockingIOError):
+        read_dicom(film_of_one_value(7), Limits())
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), OSError(24, "Too many open files")])
+def test_faults_of_the_machine_are_no_damage(fault):
+    with pytest.raises(type(fault)), damage_is_unreadable():
+        raise fault
+
+
+@pytest.mark.parametrize("damage", [OSError("No tag to read at file position 0"), EOFError(), ValueError()])
+def test_whatever_else_is_raised_is_damage(damage):
+    with pytest.raises(UnreadableFilm, match="truncated or damaged"), damage_is_unreadable():
+        raise damage
+
+
+def test_a_system_without_room_for_wider_pipes_does_without(workers, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(1, "Operation not permitted")
+
+    fcntl = pytest.importorskip("fcntl", reason="pipes have one width on this system")
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    assert read_dicom(film_of_one_value(7), Limits()).pixels[0, 0] == np.float32(0.07)
 
 
 def test_a_refused_frame_does_not_cost_the_process(workers):
