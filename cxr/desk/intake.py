@@ -3,7 +3,9 @@
 import logging
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.store import Claim, NewFilm, Store
@@ -14,6 +16,7 @@ from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.settings import Settings
 
+T = TypeVar("T")
 ROUND_S = 5.0  # how often the housekeeper looks for films whose lease ran out
 SWEEP_EVERY = 120  # rounds between two sweeps of the folder of film bytes
 NAME_LENGTH = 200
@@ -89,10 +92,10 @@ class Intake:
         if self.heatmaps:
             self.heatmaps.delete(film)
 
-    def film_pixels(self, row: FilmRow) -> Film:
-        """The film decoded again from its stored bytes."""
+    def draw(self, row: FilmRow, picture: Callable[[Film], T]) -> T:
+        """A picture of the film, which is decoded again from its stored bytes; both within one slot."""
         with self._slots:
-            return read_film(self.store.content(row), self.limits)
+            return picture(read_film(self.store.content(row), self.limits))
 
     def pick_up(self) -> int:
         """Read the films whose lease ran out, here or in a process that died; how many."""

@@ -76,7 +76,7 @@ def heatmap(film_id: str, label: str) -> Response:
 
 @pages.get("/films/<film_id>/film.png")
 def preview(film_id: str) -> Response:
-    return Response(preview_png(intake().film_pixels(find_film(film_id))), mimetype="image/png")
+    return Response(intake().draw(find_film(film_id), preview_png), mimetype="image/png")
 
 
 @pages.get("/films/<film_id>/thumbnail.jpg")
@@ -87,10 +87,9 @@ def thumbnail(film_id: str) -> Response:
 @pages.get("/films/<film_id>/pixels")
 def pixels(film_id: str) -> Response:
     """All pixels, uint16 little endian, gzip; width and height in the headers X-Film-Width and X-Film-Height."""
-    film = intake().film_pixels(find_film(film_id))
-    height, width = film.pixels.shape
-    headers = {"Content-Encoding": "gzip", "X-Film-Width": str(width), "X-Film-Height": str(height)}
-    return Response(raw_pixels(film), headers=headers, mimetype="application/octet-stream")
+    raw = intake().draw(find_film(film_id), raw_pixels)
+    headers = {"Content-Encoding": "gzip", "X-Film-Width": str(raw.width), "X-Film-Height": str(raw.height)}
+    return Response(raw.gzip, headers=headers, mimetype="application/octet-stream")
 
 
 @pages.post("/films/<film_id>/delete")

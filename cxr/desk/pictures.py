@@ -1,6 +1,8 @@
 """A film as browsers want it: PNG to look at, JPEG to recognise, raw pixels to work with."""
 
-import gzip
+import io
+import zlib
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,6 +12,8 @@ from cxr.films.film import Film
 
 PREVIEW_SIDE = 1024  # pixels: as much as a page shows before the raw pixels come
 THUMBNAIL_SIDE = 160
+STRIP_PIXELS = 2**20  # converted at a time, so that a large film is not held a second time
+GZIP_WINDOW = 31  # zlib: the largest window, and a gzip header
 
 
 def preview_png(film: Film) -> bytes:
@@ -22,9 +26,24 @@ def thumbnail_jpeg(film: Film) -> bytes:
     return bytes(cv2.imencode(".jpg", _grey(film, THUMBNAIL_SIDE), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
-def raw_pixels(film: Film) -> bytes:
+@dataclass(frozen=True)
+class RawPixels:
     """All pixels at full size, row by row, as uint16 little endian (0 black, 65535 white), gzip-compressed."""
-    return gzip.compress(np.round(film.pixels * 65535).astype("<u2").tobytes(), compresslevel=1)
+
+    height: int
+    width: int
+    gzip: bytes
+
+
+def raw_pixels(film: Film) -> RawPixels:
+    height, width = film.pixels.shape
+    rows = max(1, STRIP_PIXELS // width)
+    packer, packed = zlib.compressobj(1, wbits=GZIP_WINDOW), io.BytesIO()
+    for top in range(0, height, rows):
+        strip = film.pixels[top : top + rows]
+        packed.write(packer.compress(np.round(strip * 65535).astype("<u2").tobytes()))
+    packed.write(packer.flush())
+    return RawPixels(height, width, packed.getvalue())
 
 
 def _grey(film: Film, longest: int) -> NDArray[np.uint8]:

@@ -3,19 +3,26 @@
 import gzip
 import io
 import json
+import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from cxr.desk import pages
 from cxr.desk.app import ROOT
+from cxr.desk.pictures import raw_pixels
+from cxr.films.film import Film, Metadata
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.reading.report import DISCLAIMER
 from cxr.settings import Settings, variable
-from tests.desk.desk import Desk
+from tests.desk.desk import Desk, open_desk
 from tests.phantom import draw_phantom, phantom_dicom, phantom_jpeg, phantom_png
 
 LABELS = 14
@@ -48,6 +55,47 @@ def test_png_jpeg_and_dicom_are_read(desk: Desk, content: bytes) -> None:
     assert film["state"] == "read"
     pixels = read_film(content).pixels
     np.testing.assert_array_equal(_pixels(desk, film["id"]), np.round(pixels * 65535).astype(np.uint16))
+
+
+@pytest.mark.parametrize("address", ["film.png", "pixels"])
+def test_a_picture_is_made_within_the_slot_of_its_film(
+    tmp_path: Path, reader: Reader, film_png: bytes, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    free = []
+
+    def watch(picture: Callable[[Film], Any]) -> Callable[[Film], Any]:
+        def draw(film: Film) -> Any:
+            free.append(desk.intake._slots.acquire(blocking=False))
+            return picture(film)
+
+        return draw
+
+    for name in ("preview_png", "raw_pixels"):
+        monkeypatch.setattr(pages, name, watch(getattr(pages, name)))
+    with open_desk(tmp_path, reader, reads_at_once=1) as desk:
+        page = desk.upload(("a.png", film_png)).location
+        assert desk.client.get(f"{page}/{address}").status_code == 200
+        assert free == [False]
+        assert desk.intake._slots.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("shape", [(1500, 1000), (3, 2**20 + 5), (70, 64)])
+def test_pixels_are_packed_strip_by_strip(shape: tuple[int, int]) -> None:
+    film = Film(np.random.default_rng(7).random(shape, np.float32), Metadata("PNG", 16))
+    raw = raw_pixels(film)
+    assert (raw.height, raw.width) == shape
+    unpacked = np.frombuffer(gzip.decompress(raw.gzip), "<u2").reshape(shape)
+    np.testing.assert_array_equal(unpacked, np.round(film.pixels * 65535).astype(np.uint16))
+
+
+def test_packing_a_large_film_takes_little_beside_the_film() -> None:
+    film = Film(np.zeros((4000, 4000), np.float32), Metadata("PNG", 16))
+    tracemalloc.start()
+    try:
+        raw_pixels(film)
+        assert tracemalloc.get_traced_memory()[1] < 24 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_many_films_lead_to_the_list(desk: Desk, film_png: bytes) -> None:
