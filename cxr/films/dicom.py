@@ -15,7 +15,7 @@ from pydicom.pixels.processing import apply_color_lut
 
 from cxr.errors import UnreadableFilm
 from cxr.films.dicomfile import DicomFile, damage_is_unreadable, parse_dicom
-from cxr.films.film import Film, Identity, Limits, Metadata
+from cxr.films.film import Film, Identity, Limits, Metadata, shown
 from cxr.films.grey import WINDOWS, Lut, Rendering, Window, render
 from cxr.films.pixeldata import BIG_ENDIAN, NATIVE, Frame, Stored, decode_pixel_data
 from cxr.films.raster import colour_notes, luminance
@@ -119,8 +119,8 @@ def _describe_frame(file: DicomFile) -> Frame:
 def _validate_frame(frame: Frame) -> None:
     if frame.samples != _SAMPLES.get(frame.photometric):
         raise UnreadableFilm(
-            f"Photometric Interpretation (0028,0004) is {frame.photometric} with {frame.samples} samples per pixel "
-            "(0028,0002); films have one grey sample, or three of RGB or YBR. Export the film again."
+            f"Photometric Interpretation (0028,0004) is {shown(frame.photometric)} with {frame.samples} samples per "
+            "pixel (0028,0002); films have one grey sample, or three of RGB or YBR. Export the film again."
         )
     if frame.bits_allocated not in (8, 16):
         raise UnreadableFilm(f"Bits Allocated (0028,0100) is {frame.bits_allocated}; films have 8 or 16.")
@@ -196,7 +196,7 @@ def _window(centre: float, width: float, function: str) -> tuple[Window | None, 
     if function in WINDOWS:
         return Window(centre, width, function), ()
     # PS3.3 C.11.2.1.3 leaves further functions open; a reader that does not know one takes LINEAR.
-    return Window(centre, width), (f"VOI LUT Function (0028,1056) is {function}, unknown: read as LINEAR",)
+    return Window(centre, width), (f"VOI LUT Function (0028,1056) is {shown(function)}, unknown: read as LINEAR",)
 
 
 def _is_inverted(dataset: Dataset) -> tuple[bool, tuple[str, ...]]:

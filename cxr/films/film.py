@@ -11,6 +11,12 @@ from cxr.settings import MIB, Settings, variable
 MIN_SIDE = 64  # pixels; below this no anatomy is left to read
 
 
+def shown(text: str) -> str:
+    """A file name or a value of a header as it may stand in a sentence: no control characters, not 300 letters."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return f"'{printable if len(printable) <= 80 else printable[:77] + '...'}'"
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a film file may cost before it is decoded. Held against the header, never against decoded pixels."""

@@ -14,6 +14,7 @@ from pydicom.uid import UID
 
 from cxr.errors import UnreadableFilm
 from cxr.films.codestream import Codestream, find_jpeg2000, read_jpeg2000_header, read_jpeg_header
+from cxr.films.film import shown
 from cxr.films.isolation import Decoded, decode_isolated
 from cxr.films.raster import decode_jpeg
 
@@ -59,18 +60,22 @@ def decode_pixel_data(data: bytes, frame: Frame, encapsulated: bool) -> Stored:
     """
     if frame.transfer_syntax not in NATIVE and frame.transfer_syntax not in CODECS:
         raise UnreadableFilm(
-            f"Transfer Syntax (0002,0010) is {UID(frame.transfer_syntax).name}, which is not read. "
+            f"Transfer Syntax (0002,0010) is {_syntax_name(frame)}, which is not read. "
             "Convert the film to Explicit VR Little Endian, for instance with dcmconv or gdcmconv."
         )
     if encapsulated == (frame.transfer_syntax in NATIVE):
         raise UnreadableFilm(
             "Pixel Data (7FE0,0010) is not in the Transfer Syntax (0002,0010) that the header names, "
-            f"{UID(frame.transfer_syntax).name}. Export the film again."
+            f"{_syntax_name(frame)}. Export the film again."
         )
     if not encapsulated:
         return _keep_luma(_unpack(data, frame), frame)
     encoded = get_frame(data, 0, number_of_frames=frame.frames)
     return _keep_luma(CODECS[frame.transfer_syntax](encoded, frame), frame)
+
+
+def _syntax_name(frame: Frame) -> str:
+    return shown(UID(frame.transfer_syntax).name)
 
 
 def _unpack(data: bytes, frame: Frame) -> Stored:

@@ -6,7 +6,7 @@ from pathlib import Path
 from cxr.errors import NotAFilm, NotFound, UnreadableFilm
 from cxr.films.dicom import describe, film_of
 from cxr.films.dicomfile import DicomFile, is_dicom, parse_dicom
-from cxr.films.film import Film, Limits, Metadata
+from cxr.films.film import Film, Limits, Metadata, shown
 from cxr.films.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_raster
 
 _SEND = "Send the film as PNG, JPEG or DICOM."
@@ -51,9 +51,11 @@ def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_
 
     Raises:
         NotFound: no such file.
-        NotAFilm: not PNG, JPEG or DICOM.
+        NotAFilm: not PNG, JPEG or DICOM, or a folder.
         TooLarge: beyond the limits, by its header.
-        UnreadableFilm: damaged, or not a frontal chest radiograph by its header.
+        UnreadableFilm: damaged, or not to be opened, or not a frontal chest radiograph by its header.
+        CxrError: the decoder of its transfer syntax is not installed.
+        MemoryError, OSError: faults of the machine and not of the film: no memory, no process for a decoder.
     """
     data = source if isinstance(source, bytes) else _read_file(Path(source), limits)
     limits.validate_file(len(data))
@@ -67,20 +69,16 @@ def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_
 
 def _read_file(path: Path, limits: Limits) -> bytes:
     """The bytes of a file, unless it is larger than a film may be."""
-    name = _shown(path.name)
+    name = shown(path.name or str(path))
     try:
+        if path.is_dir():
+            raise NotAFilm(f"The file {name} is a folder. Name a film in it.")
         if not path.is_file():
             raise NotFound(f"There is no file {name}. Check the name.")
         limits.validate_file(path.stat().st_size)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UnreadableFilm(f"The file {name} cannot be opened. Check its name and its permissions.") from error
-
-
-def _shown(name: str) -> str:
-    """A file name as it may stand in a sentence: no control characters, not 300 letters."""
-    printable = "".join(letter if letter.isprintable() else "?" for letter in name)
-    return f"'{printable if len(printable) <= 80 else printable[:77] + '...'}'"
 
 
 def _validate_dicom(data: bytes) -> None:
@@ -104,15 +102,15 @@ def _validate_kind(file: DicomFile, metadata: Metadata) -> None:
         raise UnreadableFilm("The file is a DICOMDIR, a list of files. Send the films that it lists.")
     if metadata.modality not in _FILM_MODALITIES:
         raise UnreadableFilm(
-            f"Modality (0008,0060) is {_shown(metadata.modality or '')}, not a radiograph. "
+            f"Modality (0008,0060) is {shown(metadata.modality or '')}, not a radiograph. "
             "Send a frontal chest film (CR or DX)."
         )
     if metadata.body_part in _OTHER_BODY_PARTS.split():
         raise UnreadableFilm(
-            f"Body Part Examined (0018,0015) is {_shown(metadata.body_part or '')}. Send a frontal chest film."
+            f"Body Part Examined (0018,0015) is {shown(metadata.body_part or '')}. Send a frontal chest film."
         )
     if metadata.view_position in _OTHER_VIEWS:
         raise UnreadableFilm(
-            f"View Position (0018,5101) is {_shown(metadata.view_position or '')}: the film is "
+            f"View Position (0018,5101) is {shown(metadata.view_position or '')}: the film is "
             f"{_OTHER_VIEWS[metadata.view_position or '']}. Send the frontal film (PA or AP)."
         )

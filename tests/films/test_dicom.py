@@ -68,7 +68,7 @@ def test_voi_lut_function_of_the_header_is_applied(function, greys):
 def test_unknown_voi_lut_function_is_read_as_linear_and_noted():
     dataset = ramp(WindowCenter=2, WindowWidth=3, VOILUTFunction="GAMMA")
     assert first_greys(dataset) == [0.0, 0.25, 0.75, 1.0]
-    assert notes(dataset) == ("VOI LUT Function (0028,1056) is GAMMA, unknown: read as LINEAR",)
+    assert notes(dataset) == ("VOI LUT Function (0028,1056) is 'GAMMA', unknown: read as LINEAR",)
 
 
 @pytest.mark.parametrize("width", [0, -5, 0.5])
@@ -306,8 +306,8 @@ def test_a_dataset_without_preamble_is_read():
         ({"BitsAllocated": 32}, r"Bits Allocated \(0028,0100\) is 32; films have 8 or 16"),
         ({"BitsStored": 17}, r"Bits Stored \(0028,0101\) is 17"),
         ({"HighBit": 16}, r"High Bit \(0028,0102\) is 16"),
-        ({"SamplesPerPixel": 3}, r"MONOCHROME2 with 3 samples per pixel"),
-        ({"PhotometricInterpretation": "HSV"}, r"Photometric Interpretation \(0028,0004\) is HSV"),
+        ({"SamplesPerPixel": 3}, r"'MONOCHROME2' with 3 samples per pixel"),
+        ({"PhotometricInterpretation": "HSV"}, r"Photometric Interpretation \(0028,0004\) is 'HSV'"),
         ({"Rows": 10, "Columns": 100}, "the shortest side that can be read is 64 pixels"),
     ],
 )

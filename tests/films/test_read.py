@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import subprocess
 import sys
 
@@ -148,20 +147,94 @@ def test_an_impossible_file_name_is_an_error_of_the_family(tmp_path, name):
     assert str(refusal.value).isprintable()
 
 
-def test_a_file_without_permission_is_an_error_of_the_family(tmp_path, monkeypatch):
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
+@pytest.mark.parametrize("name", ["caf\udce9.png", "\ud800.png", "caf\udce9/film.png"])
+def test_a_file_name_that_is_not_utf8_is_an_error_of_the_family(tmp_path, name):
+    with pytest.raises(CxrError, match=r"file '") as refusal:
+        read_film(tmp_path / name)
+    assert str(tmp_path) not in str(refusal.value) and str(refusal.value).isprintable()
 
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no file names that are not UTF-8")
+def test_a_film_whose_name_is_not_utf8_is_read(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    path.write_bytes(FILMS["PNG"])
+    assert read_film(path).pixels.shape == (64, 64)
+
+
+def test_a_folder_is_no_film(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for source in (folder, f"{folder}/"):
+        with pytest.raises(NotAFilm, match=r"^The file 'study' is a folder\. Name a film in it\.$"):
+            read_film(source)
+
+
+def refuse(path):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("method", ["is_dir", "is_file", "stat", "read_bytes"])
+def test_a_file_without_permission_is_an_error_of_the_family(tmp_path, monkeypatch, method):
     (tmp_path / "film.png").write_bytes(FILMS["PNG"])
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
-    with pytest.raises(UnreadableFilm, match=r"^The file 'film\.png' cannot be opened\."):
+    monkeypatch.setattr(f"pathlib.Path.{method}", refuse)
+    with pytest.raises(UnreadableFilm, match=r"^The file 'film\.png' cannot be opened\. [^/]*$"):
         read_film(tmp_path / "film.png")
 
 
-def test_no_message_holds_a_value_of_the_header_unfiltered():
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("locked", ["film.png", "."])
+def test_a_film_or_its_folder_without_permission_cannot_be_opened(tmp_path, locked):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "film.png").write_bytes(FILMS["PNG"])
+    (folder / locked).chmod(0)
+    try:
+        with pytest.raises(UnreadableFilm, match=r"^The file 'film\.png' cannot be opened\. [^/]*$"):
+            read_film(folder / "film.png")
+    finally:
+        (folder / locked).chmod(0o700)
+
+
+HOSTILE = "\x1b[31m\x9b2J\n" + "X" * 300  # colours, clears the screen, begins a line, goes on and on
+
+
+def refusal_of(file):
     with pytest.raises(UnreadableFilm) as refusal:
-        read_film(phantom_dicom(64, 64, Modality="CT\x1b[31m"))
-    assert re.search("[\x00-\x1f]", str(refusal.value)) is None
+        read_film(file)
+    return str(refusal.value)
+
+
+def with_transfer_syntax(name, file):
+    """The file with a Transfer Syntax UID (0002,0010) of any length, in a group 2 that says how long it is."""
+    tag = file.index(b"\x02\x00\x10\x00UI")
+    end = tag + 8 + int.from_bytes(file[tag + 6 : tag + 8], "little")
+    value = name.encode("latin-1") + b"\0" * (len(name) % 2)
+    length = int.from_bytes(file[140:144], "little") + len(value) - (end - tag - 8)
+    element = file[tag : tag + 6] + len(value).to_bytes(2, "little") + value
+    return file[:140] + length.to_bytes(4, "little") + file[144:tag] + element + file[end:]
+
+
+@pytest.mark.parametrize(
+    ("file", "element"),
+    [
+        (phantom_dicom(64, 64, Modality="CT" + HOSTILE), "Modality (0008,0060)"),
+        (phantom_dicom(64, 64, PhotometricInterpretation="HSV" + HOSTILE), "Photometric Interpretation (0028,0004)"),
+        (with_transfer_syntax("1.2" + HOSTILE, phantom_dicom(64, 64)), "Transfer Syntax (0002,0010)"),
+    ],
+    ids=["modality", "photometric interpretation", "unknown transfer syntax"],
+)
+def test_no_message_holds_a_value_of_the_header_unfiltered(file, element):
+    message = refusal_of(file)
+    assert element in message
+    assert message.isprintable() and len(message) < 330
+
+
+def test_no_note_holds_a_value_of_the_header_unfiltered():
+    (note,) = read_film(phantom_dicom(64, 64, VOILUTFunction="GAMMA" + HOSTILE)).metadata.notes
+    assert note.startswith("VOI LUT Function (0028,1056) is 'GAMMA?[31M") and note.endswith(
+        "...', unknown: read as LINEAR"
+    )
+    assert note.isprintable() and len(note) < 150
 
 
 def test_reading_films_never_imports_torch():
