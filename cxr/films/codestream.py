@@ -28,6 +28,7 @@ class Codestream:
     samples: int  # per pixel
     bits: int  # per sample
     progressive: bool = False
+    signed: bool = False  # of JPEG 2000; other codestreams cannot say so
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -96,4 +97,4 @@ def read_jpeg2000_header(codestream: bytes) -> Codestream:
     tiles = -(-right // max(tile_width, 1)) * -(-bottom // max(tile_height, 1))
     if tiles > MAX_TILES:
         raise UnreadableFilm(f"The JPEG 2000 image is cut into {tiles} tiles. Export the film again, in one tile.")
-    return Codestream(bottom - top, right - left, samples, bits)
+    return Codestream(bottom - top, right - left, samples, bits, signed=bool(codestream[42] & 0x80))

@@ -110,6 +110,7 @@ def _describe_frame(file: DicomFile) -> Frame:
         high_bit=_integer(dataset, "HighBit", bits_stored - 1),
         by_plane=_integer(dataset, "PlanarConfiguration", 0) == 1,
         frames=max(_integer(dataset, "NumberOfFrames", 1), 1),
+        signed=_integer(dataset, "PixelRepresentation", 0) == 1,
         in_words=dataset["PixelData"].VR == "OW",
     )
     _validate_frame(frame)

@@ -41,6 +41,7 @@ class Frame:
     high_bit: int
     by_plane: bool  # Planar Configuration (0028,0006) is 1: RRR... GGG... BBB...
     frames: int
+    signed: bool = False  # Pixel Representation (0028,0103) is 1
     in_words: bool = False  # the value representation is OW, so that big endian swaps pairs of 8-bit pixels
 
 
@@ -157,7 +158,17 @@ def _decode_jpeg_2000(encoded: bytes, frame: Frame) -> Stored:
     codestream = find_jpeg2000(encoded)
     header = read_jpeg2000_header(codestream)
     _validate_codestream(header, frame)
-    return _stored(decode_isolated("jpeg-2000", codestream, _count(frame)), header.bits, frame)
+    stored = _stored(decode_isolated("jpeg-2000", codestream, _count(frame)), header.bits, frame)
+    return _clip_overshoot(stored, frame) if frame.signed and header.signed else stored
+
+
+def _clip_overshoot(stored: Stored, frame: Frame) -> Stored:
+    """A lossy codestream of 16 bits goes beyond 12 stored ones: cut to these, -2049 would turn from black to white."""
+    if stored.bits == frame.bits_stored:
+        return stored
+    limit = 2 ** (frame.bits_stored - 1)
+    signed = stored.values.view(f"i{stored.values.itemsize}")
+    return Stored(np.clip(signed, -limit, limit - 1).view(stored.values.dtype), stored.bits)
 
 
 def _count(frame: Frame) -> int:

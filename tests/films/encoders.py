@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +20,64 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from tests.phantom import to_bytes
 
 
+@dataclass(frozen=True)
+class FrameEncoder:
+    """An encoder of one frame, and by how much its film may differ from the original, in stored values."""
+
+    syntax: str  # transfer syntax UID
+    encode: Callable[[NDArray[Any], int], bytes]  # of stored values and the bits of each
+    tolerance: int = 0
+
+
+NEAR = 3  # stored values by which near-lossless JPEG-LS may err at the most, T.87 A.4.4
+
+
 def _jpeg_ls(stored: NDArray[Any], bits: int) -> bytes:
     return imagecodecs.jpegls_encode(stored)
+
+
+def _jpeg_ls_near_lossless(stored: NDArray[Any], bits: int) -> bytes:
+    return imagecodecs.jpegls_encode(stored, level=NEAR)
 
 
 def _jpeg_2000(stored: NDArray[Any], bits: int) -> bytes:
     return imagecodecs.jpeg2k_encode(stored, codecformat="J2K", level=0, reversible=True, bitspersample=bits)
 
 
+def _jpeg_2000_lossy(stored: NDArray[Any], bits: int) -> bytes:
+    """At a peak signal-to-noise ratio, in dB, that leaves the same noise whatever the bits."""
+    ratio_db = 6 * bits - 2
+    return imagecodecs.jpeg2k_encode(stored, codecformat="J2K", level=ratio_db, reversible=False, bitspersample=bits)
+
+
 def _high_throughput(stored: NDArray[Any], bits: int) -> bytes:
     return imagecodecs.htj2k_encode(stored)
+
+
+def _high_throughput_by_resolution(stored: NDArray[Any], bits: int) -> bytes:
+    """With the tile-part lengths that PS3.5 A.4.4 asks for; the order of this encoder is always RPCL."""
+    return imagecodecs.htj2k_encode(stored, tlm=True)
+
+
+def _high_throughput_lossy(stored: NDArray[Any], bits: int) -> bytes:
+    return imagecodecs.htj2k_encode(stored, level=1e-4, reversible=False)
 
 
 def _jpeg_lossless(stored: NDArray[Any], bits: int) -> bytes:
     return imagecodecs.ljpeg_encode(stored, bitspersample=bits)
 
 
-# Transfer syntax UID, encoder of one frame; lossless, so that the pixels are known exactly.
-FRAME_ENCODERS: dict[str, tuple[str, Callable[[NDArray[Any], int], bytes]]] = {
-    "JPEG lossless, imagecodecs": ("1.2.840.10008.1.2.4.70", _jpeg_lossless),
-    "JPEG-LS, imagecodecs": ("1.2.840.10008.1.2.4.80", _jpeg_ls),
-    "JPEG-LS near-lossless, imagecodecs": ("1.2.840.10008.1.2.4.81", _jpeg_ls),
-    "JPEG 2000 lossless, imagecodecs": ("1.2.840.10008.1.2.4.90", _jpeg_2000),
-    "JPEG 2000, imagecodecs": ("1.2.840.10008.1.2.4.91", _jpeg_2000),
-    "HTJ2K lossless, imagecodecs": ("1.2.840.10008.1.2.4.201", _high_throughput),
-    "HTJ2K RPCL, imagecodecs": ("1.2.840.10008.1.2.4.202", _high_throughput),
-    "HTJ2K, imagecodecs": ("1.2.840.10008.1.2.4.203", _high_throughput),
+FRAME_ENCODERS = {
+    "JPEG lossless, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.70", _jpeg_lossless),
+    "JPEG-LS, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.80", _jpeg_ls),
+    "JPEG-LS near-lossless, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.81", _jpeg_ls_near_lossless, NEAR),
+    "JPEG 2000 lossless, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.90", _jpeg_2000),
+    "JPEG 2000, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.91", _jpeg_2000_lossy, 12),
+    "HTJ2K lossless, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.201", _high_throughput),
+    "HTJ2K RPCL, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.202", _high_throughput_by_resolution),
+    "HTJ2K, imagecodecs": FrameEncoder("1.2.840.10008.1.2.4.203", _high_throughput_lossy, 12),
 }
+LOSSY = [name for name, encoder in FRAME_ENCODERS.items() if encoder.tolerance]
 # Transfer syntax UID, program of dcmtk with its options.
 DCMTK: dict[str, tuple[str, list[str]]] = {
     "implicit little endian, dcmtk": ("1.2.840.10008.1.2", ["dcmconv", "+ti"]),
@@ -70,9 +102,8 @@ def encode(dataset: FileDataset, encoder: str) -> bytes:
         dataset = copy.deepcopy(dataset)
         dataset.file_meta.TransferSyntaxUID = PYDICOM[encoder]
         return to_bytes(dataset)
-    syntax, encode_frame = FRAME_ENCODERS[encoder]
-    frame = encode_frame(stored_values(dataset), dataset.BitsStored)
-    return to_bytes(encapsulated(dataset, frame, syntax))
+    by = FRAME_ENCODERS[encoder]
+    return to_bytes(encapsulated(dataset, by.encode(stored_values(dataset), dataset.BitsStored), by.syntax))
 
 
 def stored_values(dataset: FileDataset) -> NDArray[Any]:

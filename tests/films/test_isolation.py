@@ -16,13 +16,13 @@ from cxr.films.film import Limits
 from tests.films.encoders import FRAME_ENCODERS, encapsulated
 from tests.phantom import dicom_dataset, to_bytes
 
-JPEG_LS, encode_jpeg_ls = FRAME_ENCODERS["JPEG-LS, imagecodecs"]
+JPEG_LS = FRAME_ENCODERS["JPEG-LS, imagecodecs"]
 
 
 def film_of_one_value(value):
     stored = np.full((64, 64), value, np.uint16)
     dataset = dicom_dataset(stored, 12, WindowCenter=50, WindowWidth=100, VOILUTFunction="LINEAR_EXACT")
-    return to_bytes(encapsulated(dataset, encode_jpeg_ls(stored, 12), JPEG_LS))
+    return to_bytes(encapsulated(dataset, JPEG_LS.encode(stored, 12), JPEG_LS.syntax))
 
 
 @pytest.fixture
