@@ -7,6 +7,7 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, make_response, render_template
 from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
+from sqlalchemy import URL
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -15,7 +16,7 @@ from cxr.desk.api import api
 from cxr.desk.door import guard
 from cxr.desk.intake import HeatmapFolder, Intake
 from cxr.desk.pages import pages
-from cxr.desk.store import Store
+from cxr.desk.store import DiskFull, Store, is_full
 from cxr.desk.uploads import in_mib
 from cxr.desk.views import settings as desk_settings
 from cxr.desk.views import wants_json
@@ -25,6 +26,7 @@ from cxr.reading.report import DISCLAIMER
 from cxr.settings import MIB, Settings
 
 ROOT = Path(__file__).parents[2]  # where templates/ and static/ stand
+HEATMAPS = ROOT / "static" / "gradcam"
 SPARE_PARTS = 20  # form parts beside the films, so that a field too many is named instead of cut off
 
 SENTENCES = {
@@ -35,11 +37,17 @@ SENTENCES = {
 }
 
 
-def create_app(settings: Settings | None = None, *, local: bool = False, reader: Reader | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    local: bool = False,
+    reader: Reader | None = None,
+    heatmap_folder: Path = HEATMAPS,
+) -> Flask:
     """The desk. `local`: it is opened on this machine alone, by main.py, and trusts whoever reaches it there.
 
     Raises:
-        SettingError: a setting cannot be used, e.g. no secret key for a desk that is not local.
+        SettingError: a setting cannot be used, e.g. no secret key for a desk that is not local, or no SQLite file.
         ModelFileError: the model file is missing or damaged.
     """
     settings = _resolve(settings or Settings.from_environment(), local)
@@ -52,8 +60,7 @@ def create_app(settings: Settings | None = None, *, local: bool = False, reader:
     _make_folder(Path(settings.instance_path))
     guard(app, settings, local)
     reader = reader or Reader.load(settings.model or None, settings)
-    heatmaps = HeatmapFolder(ROOT / "static" / "gradcam") if settings.heatmap_files else None
-    intake = Intake(_open_store(settings), reader, settings, heatmaps)
+    intake = Intake(_open_store(settings), reader, settings, HeatmapFolder(heatmap_folder))
     app.extensions |= {"intake": intake, "settings": settings}
     _equip(app)
     intake.start()
@@ -75,7 +82,7 @@ def _make_folder(instance: Path) -> None:
 
 def _open_store(settings: Settings) -> Store:
     instance = Path(settings.instance_path)
-    return Store(settings.database_url or f"sqlite:///{instance / 'desk.sqlite3'}", instance)
+    return Store(settings.database_url or URL.create("sqlite", database=str(instance / "desk.sqlite3")), instance)
 
 
 def _equip(app: Flask) -> None:
@@ -84,6 +91,7 @@ def _equip(app: Flask) -> None:
     app.register_blueprint(api)
     app.register_error_handler(CxrError, answer_error)
     app.register_error_handler(HTTPException, answer_error)
+    app.register_error_handler(OSError, _answer_system_error)
     app.json = _InGivenOrder(app)
     app.add_template_filter(_moment, "moment")
     app.jinja_env.globals.update(disclaimer=DISCLAIMER, version=__version__)
@@ -104,6 +112,13 @@ def answer_error(error: Exception) -> AnyResponse:
         response = make_response(render_template("error.html", sentence=sentence, status=status))
     response.status_code = status
     return response
+
+
+def _answer_system_error(error: OSError) -> AnyResponse:
+    """Large uploads wait in the system's folder for temporary files, which may be full while a request is parsed."""
+    if is_full(error):
+        return answer_error(DiskFull())
+    raise error
 
 
 def _describe(error: Exception) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """The queue behind the desk: take a film in, have it read now, pick up again what a crash left."""
 
 import logging
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -20,12 +21,16 @@ T = TypeVar("T")
 ROUND_S = 5.0  # how often the housekeeper looks for films whose lease ran out
 SWEEP_EVERY = 120  # rounds between two sweeps of the folder of film bytes
 NAME_LENGTH = 200
+TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # FilmRow.gradcam
 
 log = logging.getLogger(__name__)
 
 
 class HeatmapFolder:
-    """Heat-map PNGs of the local desk, `<folder>/<random token>/<label>.png`: colour only, never the film."""
+    """Heat-map PNGs of the local desk, `<folder>/<random token>/<label>.png`: colour only, never the film.
+
+    Several desks may share the folder, so each deletes those of its own films alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,17 +47,21 @@ class HeatmapFolder:
                 part.write_bytes(report.heatmap_png(finding.label))
                 part.replace(own / f"{finding.label}.png")
 
-    def delete(self, film: FilmRow) -> None:
-        if film.gradcam:
+    def delete(self, token: str) -> None:
+        if TOKEN.fullmatch(token):
             with self._lock:
-                shutil.rmtree(self.folder / film.gradcam, ignore_errors=True)
+                shutil.rmtree(self.folder / token, ignore_errors=True)
+
+    def holds(self, token: str) -> bool:
+        return (self.folder / token).exists()
 
 
 class Intake:
     """Takes films in and has them read; one for each process."""
 
-    def __init__(self, store: Store, reader: Reader, settings: Settings, heatmaps: HeatmapFolder | None = None) -> None:
+    def __init__(self, store: Store, reader: Reader, settings: Settings, heatmaps: HeatmapFolder) -> None:
         self.store, self.reader, self.heatmaps = store, reader, heatmaps
+        self._writes_heatmaps = settings.heatmap_files
         self.limits = Limits.of(settings)
         self._lease_s = settings.lease_s
         # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
@@ -80,7 +89,7 @@ class Intake:
                 task=self.reader.info.task,
                 upload=upload,
                 thumbnail=thumbnail_jpeg(film),
-                gradcam=self.heatmaps is not None,
+                gradcam=self._writes_heatmaps,
             )
             claim = self.store.add(content, new, self._lease_s)
             self._read(claim, film)
@@ -88,9 +97,7 @@ class Intake:
 
     def delete(self, film_id: str) -> None:
         """Forget a film and all that was made of it. Raises NotFound."""
-        film = self.store.delete(film_id)
-        if self.heatmaps:
-            self.heatmaps.delete(film)
+        self.heatmaps.delete(self.store.delete(film_id).gradcam)  # written by this desk or by another of its instance
 
     def draw(self, row: FilmRow, picture: Callable[[Film], T]) -> T:
         """A picture of the film, which is decoded again from its stored bytes; both within one slot."""
@@ -108,12 +115,20 @@ class Intake:
 
     def write_heatmaps(self) -> None:
         """Write the heat-map files that are still owed; a film deleted meanwhile leaves none."""
-        if self.heatmaps is None:
+        if not self._writes_heatmaps:
             return
         for film in self.store.without_heatmaps():
             self.heatmaps.write(film)
             if not self.store.heatmaps_written(film.id):
-                self.heatmaps.delete(film)
+                self.heatmaps.delete(film.gradcam)
+
+    def sweep(self) -> None:
+        """Delete what crashes left of broken uploads and of deleted films."""
+        self.store.sweep()
+        discarded = self.store.discarded_heatmaps()
+        for token in discarded:
+            self.heatmaps.delete(token)
+        self.store.forget_heatmaps([token for token in discarded if not self.heatmaps.holds(token)])
 
     def _read(self, claim: Claim, film: Film | None = None) -> None:
         """Read one claimed film and store the report, or the sentence that says why there is none."""
@@ -136,7 +151,7 @@ class Intake:
                 self.pick_up()
                 self.write_heatmaps()
                 if rounds % SWEEP_EVERY == 0:
-                    self.store.sweep()
+                    self.sweep()
             except Exception:  # a full disk or a locked database must not end the housekeeping
                 log.exception("housekeeping failed; trying again in %s s", ROUND_S)
             rounds += 1

@@ -1,8 +1,10 @@
 """What the desk keeps: films and reports in a database, film bytes in a folder under their content hash."""
 
+import errno
 import hashlib
 import os
 import secrets
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,16 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, func, select, text, tuple_, update
+from sqlalchemy import URL, ColumnElement, delete, func, select, text, tuple_, update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
-from cxr.desk.tables import FilmRow, Refusal, ReportRow, State, create_tables, open_database
-from cxr.errors import NotFound
+from cxr.desk.tables import DiscardedHeatmaps, FilmRow, Refusal, ReportRow, State, open_database
+from cxr.errors import CxrError, NotFound, SettingError
 from cxr.reading.report import Report
 
 T = TypeVar("T")
 MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
 HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
+
+
+class DiskFull(CxrError):
+    """The disk of the instance folder, or that of temporary files, has no room left."""
+
+    status = 507
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The desk's disk is full; nothing was stored. Make room on it, for example by deleting films, "
+            "and send the film again."
+        )
 
 
 @dataclass(frozen=True)
@@ -55,25 +70,28 @@ class Page:
 class Store:
     """Database and film bytes of one desk. Safe to share among threads and processes."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str | URL, folder: Path) -> None:
+        """Raises SettingError when the database cannot be opened or the folder cannot be made."""
+        self._folder = folder / "films"
+        _make_folder(self._folder)
         self._engine = open_database(url)
         self._writer = self._engine.execution_options(writes=True)
-        self._folder = folder / "films"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with self._writer.begin() as connection:
-            create_tables(connection)
 
     def close(self) -> None:
         self._engine.dispose()
 
     def is_ready(self) -> bool:
-        with self._engine.connect() as connection:
-            return bool(connection.execute(text("SELECT 1")).scalar())
+        """Whether the database answers."""
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(text("SELECT count(*) FROM films")).scalar() is not None
+        except (SQLAlchemyError, sqlite3.Error):
+            return False
 
     # --- taking in and giving back ---
 
     def add(self, content: bytes, new: NewFilm, lease_s: float) -> Claim:
-        """Store bytes and row, or neither. The caller holds the claim, the lease begins now."""
+        """Store bytes and row, or neither. The caller holds the claim, the lease begins now. Raises DiskFull."""
         now, sha256 = time.time(), hashlib.sha256(content).hexdigest()
         row = FilmRow(
             id=secrets.token_hex(10), sha256=sha256, name=new.name, format=new.format, task=new.task, upload=new.upload,
@@ -81,12 +99,8 @@ class Store:
             claim=secrets.token_hex(8), lease_until=now + lease_s, created_at=now,
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.claim)
-        with self._staged(content) as staged, self._write() as session:
-            session.add(row)
-            session.flush()
-            path = self._path(sha256)
-            path.parent.mkdir(exist_ok=True)
-            staged.replace(path)
+        with _told_when_full(), self._staged(content) as staged:
+            self._put(row, staged, self._path(sha256))
         return claim
 
     def content(self, film: FilmRow | Claim) -> bytes:
@@ -97,9 +111,9 @@ class Store:
         with self._write() as session:
             row = _found(session.get(FilmRow, film_id))
             session.delete(row)
-            session.flush()
-            if not session.scalar(select(func.count()).where(FilmRow.sha256 == row.sha256)):
-                self._path(row.sha256).unlink(missing_ok=True)
+            if row.gradcam:
+                session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
+        self._drop_unnamed(self._path(row.sha256))
         return row
 
     def sweep(self) -> None:
@@ -108,8 +122,8 @@ class Store:
         with self._write() as session:
             named = set(session.scalars(select(FilmRow.sha256)))
             for path in [*self._folder.glob("*.part"), *self._folder.glob("*/*")]:
-                if path.name not in named and path.stat().st_mtime < hour_ago:
-                    path.unlink()
+                if path.name not in named and _is_older(path, hour_ago):
+                    path.unlink(missing_ok=True)
             session.execute(delete(Refusal).where(Refusal.created_at < hour_ago))
 
     # --- reading: waiting -> reading -> read | refused | failed ---
@@ -170,6 +184,17 @@ class Store:
         """False when the film was deleted meanwhile: then the files must go too."""
         return self._change({"gradcam_written": True}, FilmRow.id == film_id)
 
+    def discarded_heatmaps(self) -> list[str]:
+        """Heat-map folders of deleted films of this desk. Others in static/gradcam may be another desk's."""
+        with self._read() as session:
+            return list(session.scalars(select(DiscardedHeatmaps.gradcam)))
+
+    def forget_heatmaps(self, gone: list[str]) -> None:
+        """Unlist folders that are gone; a process may write to one for a while after its film was deleted."""
+        old = DiscardedHeatmaps.discarded_at < time.time() - HOUR_S
+        with self._write() as session:
+            session.execute(delete(DiscardedHeatmaps).where(DiscardedHeatmaps.gradcam.in_(gone), old))
+
     # --- looking ---
 
     def film(self, film_id: str) -> FilmRow:
@@ -220,6 +245,28 @@ class Store:
             changed = session.execute(update(FilmRow).where(*which).values(values).returning(FilmRow.id))
             return changed.first() is not None
 
+    def _put(self, row: FilmRow, staged: Path, path: Path) -> None:
+        """Row and bytes come in under one write lock."""
+        try:
+            with self._write() as session:
+                session.add(row)
+                session.flush()
+                path.parent.mkdir(exist_ok=True)
+                staged.replace(path)
+        except Exception:
+            self._drop_unnamed(path)
+            raise
+
+    def _drop_unnamed(self, path: Path) -> None:
+        """Unlink bytes that no film names any more.
+
+        Always after the commit that made it so: a commit that fails must not cost a film its bytes. Under a write lock
+        of its own, so that nobody adds the same bytes meanwhile. What a crash in between leaves, `sweep` deletes.
+        """
+        with self._write() as session:
+            if not session.scalar(select(func.count()).where(FilmRow.sha256 == path.name)):
+                path.unlink(missing_ok=True)
+
     def _path(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / sha256
 
@@ -234,6 +281,40 @@ class Store:
             yield staged
         finally:
             staged.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(
+            f"CXR_INSTANCE_PATH: films cannot be stored there ({error.strerror}); name another."
+        ) from error
+
+
+@contextmanager
+def _told_when_full() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, OperationalError) as error:
+        if is_full(error):
+            raise DiskFull from error
+        raise
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error of the system or of SQLite says that there is no room left."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def _is_older(path: Path, moment: float) -> bool:
+    """False also when the file is gone: an upload moves or deletes its own while this looks."""
+    try:
+        return path.stat().st_mtime < moment
+    except FileNotFoundError:
+        return False
 
 
 def _holds(claim: Claim) -> tuple[ColumnElement[bool], ...]:

@@ -1,16 +1,20 @@
 """The tables of the desk, and how its database is opened."""
 
+import sqlite3
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from cxr.errors import SettingError
 from cxr.reading.report import Report
 
 BUSY_TIMEOUT_S = 30  # how long a writer waits for another before SQLite gives up
+DRIVERS = ("sqlite", "sqlite+pysqlite")
 
 
 class State(StrEnum):
@@ -80,21 +84,76 @@ class Refusal(Base):
     created_at: Mapped[float]
 
 
-def open_database(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, hide_parameters=True)  # a logged database error must not carry file names
-    if sa.make_url(url).get_backend_name() == "sqlite":
-        sa.event.listen(engine, "connect", _configure_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
+class DiscardedHeatmaps(Base):
+    """Folder under static/gradcam of a deleted film, listed until it is gone and nobody can still be writing to it."""
+
+    __tablename__ = "discarded_heatmaps"
+
+    gradcam: Mapped[str] = mapped_column(String(64), primary_key=True)
+    discarded_at: Mapped[float]
+
+
+def open_database(url: str | sa.URL) -> sa.Engine:
+    """The database with its tables made.
+
+    Raises:
+        SettingError: the URL is none, is not one of an SQLite file, or the file cannot be opened. It never echoes the
+            URL, in which a password may stand.
+    """
+    file = _validate_url(url)
+    try:
+        return _open(file)
+    except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError) as error:  # the last two: options of the URL
+        raise SettingError(
+            f"The database cannot be opened ({_cause(error)}); look at CXR_DATABASE_URL and at CXR_INSTANCE_PATH."
+        ) from None
+
+
+def _open(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, hide_parameters=True)  # logged errors must not carry file names
+    sa.event.listen(engine, "connect", _configure_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    try:
+        with engine.execution_options(writes=True).begin() as connection:
+            _create_tables(connection)
+    except Exception:
+        engine.dispose()
+        raise
     return engine
+
+
+def _validate_url(url: str | sa.URL) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise SettingError(
+            "CXR_DATABASE_URL is not a database URL; write sqlite:////folder/desk.sqlite3, or leave it empty."
+        ) from None
+    if parsed.drivername not in DRIVERS:  # bytes and rows go and come together only under SQLite's one write lock
+        raise SettingError(
+            f"CXR_DATABASE_URL names a database of {parsed.get_backend_name()}; only SQLite is supported for now. "
+            "Write sqlite:////folder/desk.sqlite3, or leave it empty."
+        )
+    if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
+        raise SettingError("CXR_DATABASE_URL names no file; write sqlite:////folder/desk.sqlite3, or leave it empty.")
+    return parsed
+
+
+def _cause(error: Exception) -> str:
+    """What SQLite itself says, which names no URL."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return str(said) if isinstance(said, sqlite3.Error) else "its URL has a part that SQLite does not know"
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # pysqlite's own BEGIN comes too late to be IMMEDIATE; see _begin_sqlite
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON")
+    try:
+        for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", *pragmas):
+            connection.execute(f"PRAGMA {pragma}").close()
+    except sqlite3.Error:
+        connection.close()
+        raise
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
@@ -103,7 +162,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def create_tables(connection: sa.Connection) -> None:
+def _create_tables(connection: sa.Connection) -> None:
     """IF NOT EXISTS, since several processes may start at once."""
     for table in Base.metadata.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))

@@ -1,5 +1,6 @@
 """A desk that runs, and a browser that looks at it."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from cxr.reading.reader import Reader
 from tests.desk.desk import Desk, open_desk
 
-CHROMIUM = Path("/usr/bin/chromium")
+BROWSERS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -25,7 +26,7 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def served_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with open_desk(tmp_path_factory.mktemp("desk"), Reader.load(), heatmap_files=True) as desk:
+    with open_desk(tmp_path_factory.mktemp("desk"), Reader.load(), heatmap_files=True, housekeeping=True) as desk:
         yield desk
 
 
@@ -40,10 +41,11 @@ def address(served_desk: Desk) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser at {CHROMIUM}; install Debian's chromium to run this test")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"no browser among {', '.join(BROWSERS)}; install Debian's chromium to run this test")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
 

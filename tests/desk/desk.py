@@ -3,9 +3,10 @@
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -53,12 +54,14 @@ class Desk:
 
 
 @contextmanager
-def open_desk(folder: Path, reader: Reader, *, local: bool = True, **settings: Any) -> Iterator[Desk]:
+def open_desk(
+    folder: Path, reader: Reader, *, local: bool = True, housekeeping: bool = False, **settings: Any
+) -> Iterator[Desk]:
+    """Without housekeeping nothing moves but what the test does."""
     chosen = Settings(instance_path=str(folder / "instance"), **settings)
-    app = create_app(chosen, local=local, reader=reader)
+    with nullcontext() if housekeeping else mock.patch.object(Intake, "start"):
+        app = create_app(chosen, local=local, reader=reader, heatmap_folder=folder / "gradcam")
     intake = app.extensions["intake"]
-    if intake.heatmaps:
-        intake.heatmaps.folder = folder / "gradcam"
     try:
         yield Desk(app, folder)
     finally:

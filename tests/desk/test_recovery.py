@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,15 +33,20 @@ def _leave_behind(folder: Path, content: bytes, *, reading: bool) -> Claim:
     return claim
 
 
+def _wait(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert happened()
+
+
 @pytest.mark.parametrize("reading", [False, True])
 def test_a_film_that_a_crash_left_is_read_at_the_next_start(
     tmp_path: Path, reader: Reader, film_png: bytes, reading: bool
 ) -> None:
     claim = _leave_behind(tmp_path / "instance", film_png, reading=reading)
-    with open_desk(tmp_path, reader) as desk:
-        deadline = time.monotonic() + 20
-        while desk.films()[0]["state"] != State.READ and time.monotonic() < deadline:
-            time.sleep(0.02)
+    with open_desk(tmp_path, reader, housekeeping=True) as desk:
+        _wait(lambda: desk.films()[0]["state"] == State.READ)
         film = desk.client.get(f"/api/v1/films/{claim.film_id}").get_json()
         assert film["state"] == "read"
         assert len(film["findings"]) == len(reader.info.labels)
