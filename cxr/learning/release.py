@@ -19,7 +19,7 @@ from cxr.metrics import aurocs, mean_auroc
 from cxr.modelfile import ModelInfo
 from cxr.tasks import TASKS
 
-SPACE_FILMS = 2000  # training films that the feature space is fitted to
+SPACE_FILMS = 1000  # training films that the feature space is fitted to
 MAP_PERCENTILE = 99
 DISTANCE_PERCENTILE = 99
 
