@@ -10,20 +10,22 @@ GUNICORN_GIVES_UP = 4  # gunicorn's APP_LOAD_ERROR: with another status it would
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, made when gunicorn asks for it and not by importing this module."""
+    """`app`, made once, when gunicorn asks for it and not by importing this module."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cxr.desk.app import create_app
 
     try:
-        return create_app()
+        return globals().setdefault("app", create_app())
     except CxrError as error:
         print(f"The desk does not start: {error}", file=sys.stderr, flush=True)
         raise SystemExit(GUNICORN_GIVES_UP) from None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Open the chest film desk in this machine's browser.")
+    parser = argparse.ArgumentParser(
+        description="Serve the chest film desk to browsers of this machine; prints its address."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others need CXR_SECRET_KEY")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
     parser.add_argument("--model", metavar="FILE", help="exported model file to read with")

@@ -152,3 +152,13 @@ def test_an_unforeseen_fault_is_a_plain_page_without_a_traceback(desk: Desk, mon
     assert answer.status_code == 500
     assert "kaboom" not in answer.text and "Traceback" not in answer.text
     assert desk.client.get("/api/v1/films").get_json()["status"] == 500
+
+
+def test_the_housekeeper_writes_the_heatmap_files_that_are_owed(
+    tmp_path: Path, reader: Reader, film_png: bytes
+) -> None:
+    with open_desk(tmp_path, reader, housekeeping=True, heatmap_files=True) as desk:
+        film = desk.api_upload("a.png", film_png).get_json()
+        _wait(lambda: desk.intake.store.film(film["id"]).gradcam_written)
+        assert {path.stem for path in desk.heatmap_files()} == set(reader.info.labels)
+        assert list((tmp_path / "gradcam").rglob("*.part")) == []
