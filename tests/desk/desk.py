@@ -10,7 +10,8 @@ from unittest import mock
 
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
 
 from cxr.desk.app import create_app
 from cxr.desk.intake import Intake
@@ -33,10 +34,10 @@ class Desk:
 
     def upload(self, *files: tuple[str, bytes], **fields: str) -> TestResponse:
         """POST /films as the form of the upload page sends it."""
-        return self.client.post("/films", data=_form(files, {"csrf_token": self.token(), **fields}))
+        return self.client.post("/films", **_form(files, {"csrf_token": self.token(), **fields}))
 
     def api_upload(self, name: str, content: bytes, **fields: str) -> TestResponse:
-        return self.client.post("/api/v1/films", data=_form(((name, content),), fields))
+        return self.client.post("/api/v1/films", **_form(((name, content),), fields))
 
     def films(self) -> list[dict[str, Any]]:
         listed = self.client.get("/api/v1/films?limit=100").get_json()["films"]
@@ -76,4 +77,7 @@ def sentence_of(answer: TestResponse) -> str:
 
 
 def _form(files: Files, fields: dict[str, str]) -> dict[str, Any]:
-    return {**fields, "film": [(io.BytesIO(content), name) for name, content in files]}
+    # Encoded here, in memory: the test client leaves the temporary file of a large form open.
+    films = [FileStorage(io.BytesIO(content), filename=name) for name, content in files]
+    boundary, body = encode_multipart({**fields, "film": films})
+    return {"data": body, "content_type": f'multipart/form-data; boundary="{boundary}"'}

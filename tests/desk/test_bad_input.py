@@ -2,12 +2,26 @@
 
 import gc
 import io
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from html import unescape
 
 import pytest
 from PIL import Image
 
 from cxr.reading.reader import Reader
 from tests.desk.desk import Desk, open_desk, sentence_of
+from tests.films.bombs import (
+    deflated_dicom,
+    dicom_of_60000_pixels,
+    png_of_60000_pixels,
+    png_that_inflates_beyond_its_size,
+    png_with_inflating_text,
+)
+from tests.films.pngs import GREY, SIGNATURE, chunk, header, png
 from tests.phantom import phantom_dicom, phantom_jpeg, phantom_png
 
 
@@ -17,36 +31,80 @@ def _gif() -> bytes:
     return buffer.getvalue()
 
 
+def _png_bomb() -> bytes:
+    """150 kB that hold 144 megapixels, all of them there."""
+    packer, rows = zlib.compressobj(1), bytes(12_001 * 100)
+    pixels = b"".join(packer.compress(rows) for _ in range(120)) + packer.flush()
+    return SIGNATURE + header(12_000, 12_000, 8, GREY) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@dataclass(frozen=True)
+class Bad:
+    make: Callable[[], bytes]
+    statuses: tuple[int, ...]
+    says: str = "."
+
+
 BAD_FILES = {
-    "empty": (b"", {415, 422}),
-    "text": (b"This is a letter, not a film.\n" * 40, {415}),
-    "gif": (_gif(), {415}),
-    "truncated png": (phantom_png(256)[:5000], {422}),
-    "truncated jpeg": (phantom_jpeg(256)[:3000], {422}),
-    "truncated dicom": (phantom_dicom(128, 128)[:4000], {422}),
-    "dicom without pixels": (phantom_dicom(128, 128)[:400], {415, 422}),
-    "ct": (phantom_dicom(128, 128, Modality="CT"), {422}),
+    "empty": Bad(lambda: b"", (415, 422)),
+    "text": Bad(lambda: b"This is a letter, not a film.\n" * 40, (415,)),
+    "gif": Bad(_gif, (415,)),
+    "truncated png": Bad(lambda: phantom_png(256)[:5000], (422,)),
+    "truncated jpeg": Bad(lambda: phantom_jpeg(256)[:3000], (422,)),
+    "truncated dicom": Bad(lambda: phantom_dicom(128, 128)[:4000], (422,)),
+    "dicom without pixels": Bad(lambda: phantom_dicom(128, 128)[:400], (415, 422)),
+    "ct": Bad(lambda: phantom_dicom(128, 128, Modality="CT"), (422,), "'CT', not a radiograph"),
+    "mr": Bad(lambda: phantom_dicom(128, 128, Modality="MR"), (422,), "'MR', not a radiograph"),
+    "png of one pixel": Bad(lambda: png(1, 1, 8, GREY, b"\x80"), (422,), "1 x 1 pixels"),
+    "dicom of one pixel": Bad(lambda: phantom_dicom(64, 64, Rows=1, Columns=1), (422,), "1 x 1 pixels"),
+    "png of 60,000 pixels": Bad(png_of_60000_pixels, (413,), "60000 x 60000 pixels"),
+    "dicom of 60,000 pixels": Bad(dicom_of_60000_pixels, (413,), "60000 x 60000 pixels"),
+    "png bomb": Bad(_png_bomb, (413,), "12000 x 12000 pixels"),
+    "deflated dicom bomb": Bad(deflated_dicom, (413,), "unpacks to more than 256 MiB"),
 }
+
+
+@cache
+def _content(kind: str) -> bytes:
+    return BAD_FILES[kind].make()
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_a_bad_file_is_refused_with_a_sentence_and_nothing_is_stored(desk: Desk, kind: str) -> None:
-    content, statuses = BAD_FILES[kind]
-    answer = desk.upload(("film.png", content))
-    assert answer.status_code in statuses
-    assert sentence_of(answer).endswith(".")
+    answer = desk.upload(("film.png", _content(kind)))
+    assert answer.status_code in BAD_FILES[kind].statuses
+    sentence = unescape(sentence_of(answer))
+    assert sentence.endswith(".") and BAD_FILES[kind].says in sentence
     assert "Traceback" not in answer.text and str(desk.folder) not in answer.text
     assert desk.keeps_nothing()
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_the_api_refuses_a_bad_file_in_json(desk: Desk, kind: str) -> None:
-    content, statuses = BAD_FILES[kind]
-    answer = desk.api_upload("film.png", content)
-    assert answer.status_code in statuses
+    answer = desk.api_upload("film.png", _content(kind))
+    assert answer.status_code in BAD_FILES[kind].statuses
     assert answer.get_json()["status"] == answer.status_code
-    assert answer.get_json()["error"].endswith(".")
+    assert answer.get_json()["error"].endswith(".") and BAD_FILES[kind].says in answer.get_json()["error"]
     assert desk.keeps_nothing()
+
+
+def test_all_bad_files_of_an_upload_are_named_and_the_films_among_them_are_read(desk: Desk, film_png: bytes) -> None:
+    bad = [(f"{kind}.bad", _content(kind)) for kind in BAD_FILES]
+    answer = desk.upload(("a.png", film_png), *bad, ("b.png", phantom_png(256, seed=1)))
+    assert answer.status_code == 303
+    page = desk.client.get(answer.location).text
+    assert f"{len(bad)} files were not taken in" in page
+    assert all(f"{kind}.bad" in page for kind in BAD_FILES)
+    assert [(film["name"], film["state"]) for film in desk.films()] == [("b.png", "read"), ("a.png", "read")]
+    kept = {sha256(film_png).hexdigest(), sha256(phantom_png(256, seed=1)).hexdigest()}
+    assert {path.name for path in desk.stored_files()} == kept
+
+
+@pytest.mark.parametrize("bomb", [png_that_inflates_beyond_its_size, png_with_inflating_text])
+def test_a_bomb_around_a_small_film_is_not_unpacked(desk: Desk, bomb: Callable[[], bytes]) -> None:
+    film = desk.api_upload("film.png", bomb()).get_json()
+    shown = desk.client.get(film["links"]["pixels"])
+    assert (shown.headers["X-Film-Height"], shown.headers["X-Film-Width"]) == ("64", "64")
 
 
 def test_the_other_films_of_an_upload_are_still_read(desk: Desk, film_png: bytes) -> None:
