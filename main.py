@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Serve the chest film desk to browsers of this machine; prints its address."
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others need CXR_SECRET_KEY")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; others need CXR_SECRET_KEY and CXR_ALLOWED_HOSTS"
+    )
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
     parser.add_argument("--model", metavar="FILE", help="exported model file to read with")
     chosen = parser.parse_args()
