@@ -17,7 +17,8 @@ from cxr.modelfile import METADATA_KEY, OUTPUTS, ModelInfo
 
 OPSET = 18
 COMPONENTS = 64  # principal directions of the feature space that `distance` measures one by one
-SMALLEST_QUANTISED = 4096  # numbers in a weight below which 8 bits save nothing worth the rounding
+# Numbers in a weight below which it stays as it is: the first layers, small, and whose rounding all others amplify.
+SMALLEST_QUANTISED = 70_000
 
 
 @dataclass(frozen=True)
