@@ -6,11 +6,15 @@ reader needs to turn logits into an answer is in it, keyed by label name, so tha
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cxr.errors import ModelFileError
+from cxr.metrics import sigmoid
 from cxr.tasks import Preprocessing
 
 METADATA_KEY = "cxr"
@@ -24,6 +28,12 @@ class Platt:
 
     slope: float = 1.0
     intercept: float = 0.0
+
+
+def apply_platt(logits: NDArray[np.floating], platt: Iterable[Platt]) -> NDArray[np.float64]:
+    """Logits (..., K) -> calibrated probabilities (..., K); one Platt for each of the K labels, in their order."""
+    slope, intercept = np.array([(p.slope, p.intercept) for p in platt]).T
+    return sigmoid(slope * logits + intercept)
 
 
 @dataclass(frozen=True)

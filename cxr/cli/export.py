@@ -44,7 +44,7 @@ def _prove(net: "FilmNet", films: "PackedFilms", file: Path) -> int:
     from cxr.learning.batches import prepared
     from cxr.learning.devices import CPU
     from cxr.learning.training import predict
-    from cxr.metrics import sigmoid
+    from cxr.modelfile import apply_platt
     from cxr.reading.engine import Engine
 
     engine = Engine(file)
@@ -52,9 +52,8 @@ def _prove(net: "FilmNet", films: "PackedFilms", file: Path) -> int:
     how = engine.info.preprocessing
     ours = np.concatenate([engine.run(x.numpy()).logits for x in prepared(some, how)])
     platt = [engine.info.platt[label] for label in engine.info.labels]
-    slope, intercept = np.array([(p.slope, p.intercept) for p in platt]).T
     reference = predict(net, some, how, CPU, "f32")
-    worst = np.abs(sigmoid(ours * slope + intercept) - sigmoid(reference * slope + intercept)).max()
+    worst = np.abs(apply_platt(ours, platt) - apply_platt(reference, platt)).max()
     print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB; probabilities differ from torch by {worst:.5f} at most")
     print(f"validation mean AUROC {engine.info.training['validation']['mean_auroc']:.4f}")
     return 0 if worst <= AGREEMENT else 1

@@ -39,12 +39,7 @@ def find_report(film_id: str) -> Report:
 def film_json(film: FilmRow) -> dict[str, Any]:
     """A film and, once it was read, what was read in it."""
     known: dict[str, Any] = {
-        "id": film.id,
-        "name": film.name,
-        "state": film.state,
-        "error": film.error or None,
-        "task": film.task,
-        "created_at": film.created_at,
+        **_known(film),
         "read_at": film.read_at,
         "links": {
             "self": url_for("api.film", film_id=film.id),
@@ -59,9 +54,8 @@ def film_json(film: FilmRow) -> dict[str, Any]:
     return known if film.report is None else known | film.report.restore().to_dict()
 
 
-def film_summary(film: FilmRow) -> dict[str, Any]:
-    """A film in a list: without its findings, but for the top one."""
-    top = film.report and {"label": film.report.top_label, "probability": film.report.top_probability}
+def _known(film: FilmRow) -> dict[str, Any]:
+    """What is known of any film, read or not."""
     return {
         "id": film.id,
         "name": film.name,
@@ -69,6 +63,14 @@ def film_summary(film: FilmRow) -> dict[str, Any]:
         "error": film.error or None,
         "task": film.task,
         "created_at": film.created_at,
+    }
+
+
+def film_summary(film: FilmRow) -> dict[str, Any]:
+    """A film in a list: without its findings, but for the top one."""
+    top = film.report and {"label": film.report.top_label, "probability": film.report.top_probability}
+    return {
+        **_known(film),
         "top": top,
         "findings_above": film.report and film.report.above,
         "links": {"self": url_for("api.film", film_id=film.id), "page": url_for("pages.film", film_id=film.id)},

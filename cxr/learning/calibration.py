@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
-from cxr.metrics import fit_platt, operating_thresholds, sensitivity_specificity, sigmoid
-from cxr.modelfile import OperatingPoint, Platt
+from cxr.metrics import fit_platt, operating_thresholds, sensitivity_specificity
+from cxr.modelfile import OperatingPoint, Platt, apply_platt
 
 Labels = tuple[str, ...]
 
@@ -21,8 +21,7 @@ class Calibration:
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logits (N, K) in the order of the labels -> calibrated probabilities (N, K)."""
-        slope, intercept = np.array([(p.slope, p.intercept) for p in self.platt.values()]).T
-        return sigmoid(logits * slope + intercept)
+        return apply_platt(logits, self.platt.values())
 
 
 def calibrate(logits: NDArray[np.float32], truth: NDArray[np.float32], labels: Labels) -> Calibration:

@@ -10,8 +10,7 @@ from cxr import __version__
 from cxr.errors import SettingError
 from cxr.films.film import Film
 from cxr.films.prepare import Box, prepare
-from cxr.metrics import sigmoid
-from cxr.modelfile import ModelInfo, OperatingPoint
+from cxr.modelfile import ModelInfo, OperatingPoint, apply_platt
 from cxr.reading.engine import SHIPPED, Engine, Outputs
 from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report
 from cxr.settings import Settings
@@ -70,9 +69,7 @@ class Reader:
 
     def _findings(self, logits: NDArray[np.float32]) -> tuple[Finding, ...]:
         """Logits (K,) -> calibrated findings, in the model's order."""
-        platt = [self.info.platt[label] for label in self.info.labels]
-        slope, intercept = np.array([(p.slope, p.intercept) for p in platt]).T
-        probabilities = sigmoid(slope * logits + intercept)
+        probabilities = apply_platt(logits, (self.info.platt[label] for label in self.info.labels))
         return tuple(
             Finding(label, float(p), self._points[label])
             for label, p in zip(self.info.labels, probabilities, strict=True)
