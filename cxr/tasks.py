@@ -78,6 +78,7 @@ class Recipe:
     clip: float = _flag(1.0, "largest norm of the gradient; 0: any")
     loss: str = _flag("bce", "what is minimised")
     smoothing: float = _flag(0.0, "label smoothing")
+    teacher_share: float = _flag(0.7, "share of the teachers' answer in what is learned, where there are teachers")
     ema: float = _flag(0.998, "decay of the moving average of the weights that is kept; 0: keep the weights themselves")
     precision: str = _flag("auto", "arithmetic of the trunk; auto: bf16 on a GPU or a processor with AMX, else f32")
     val_share: float = _flag(0.1, "share of the training patients held out for validation")
@@ -107,11 +108,42 @@ CHESTXRAY14 = (
     "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
     "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
 )  # fmt: skip
+CHEXPERT14 = (
+    "No_Finding", "Enlarged_Cardiomediastinum", "Cardiomegaly", "Lung_Opacity", "Lung_Lesion", "Edema", "Consolidation",
+    "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural_Effusion", "Pleural_Other", "Fracture", "Support_Devices",
+)  # fmt: skip
+ADULTS = "adults, frontal films"
+CHILDREN = "children of one to five years, frontal films"
+COVID_ERA = "adults with films like those of the first COVID-19 waves"
+HEALTHY = frozenset({"normal", "No_Finding"})  # labels that raise no alarm
 
 TASKS = {
     task.name: task
     for task in (
-        Task("chestxray14", "Adult chest film, fourteen findings", "adults, frontal films", CHESTXRAY14),
-        Task("chestxray8", "Adult chest film, eight findings", "adults, frontal films", CHESTXRAY14[:8]),
+        Task("chestxray14", "Adult chest film, fourteen findings", ADULTS, CHESTXRAY14),
+        Task("chestxray8", "Adult chest film, eight findings", ADULTS, CHESTXRAY14[:8]),
+        Task("chexpert14", "Adult chest film, fourteen observations of CheXpert", ADULTS, CHEXPERT14),
+        Task(
+            "pneumonia3",
+            "Child's pneumonia: bacterial, viral or none",
+            CHILDREN,
+            ("bacterial", "viral", "normal"),
+            "multiclass",
+        ),
+        Task("pneumonia", "Child's pneumonia", CHILDREN, ("pneumonia",)),
+        Task(
+            "covid3",
+            "COVID-19, another pneumonia, or neither",
+            COVID_ERA,
+            ("covid", "pneumonia", "normal"),
+            "multiclass",
+        ),
+        Task(
+            "covid4",
+            "COVID-19, lung opacity, viral pneumonia, or none of them",
+            COVID_ERA,
+            ("covid", "lung_opacity", "viral_pneumonia", "normal"),
+            "multiclass",
+        ),
     )
 }

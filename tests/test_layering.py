@@ -28,7 +28,7 @@ WINGS = {
     ),
     "cxr.learning": (
         "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "boxes", "batches",
-        "devices", "preactivation", "trunks", "models", "explain", "schedule", "checkpoints", "training", "looking",
+        "devices", "preactivation", "trunks", "models", "explain", "schedule", "checkpoints", "distillation", "training", "looking",
         "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "training_command",
         "testing_command", "commands",
     ),

@@ -25,6 +25,7 @@ from cxr.learning.batches import Share, draw, generator, prepared, steps_of, tra
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.devices import CPU, Place, autocast
+from cxr.learning.distillation import Teachers
 from cxr.learning.losses import Loss, make_loss
 from cxr.learning.models import FilmNet
 from cxr.learning.schedule import begin_phase, rate_factor, set_learning_rate
@@ -71,6 +72,7 @@ class Bench:
     place: Place = CPU
     start: Path | None = None  # trained weights for the trunk
     weights: str | None = None  # torchvision's weights for the trunk
+    teachers: Teachers | None = None  # trained networks that a film is learned from besides its labels
     compiled: bool = False  # by torch.compile
     tensorboard: bool = False  # write its files beside metrics.jsonl
     save_every_s: float = SAVE_EVERY_S
@@ -170,7 +172,10 @@ def _epoch(run: Run, bench: Bench) -> float:
             random = generator(recipe.seed, progress.epoch, progress.step, place.rank)
             torch.manual_seed(random.initial_seed())
             x, y = training_batch(bench.films, rows, recipe, how, random)
-            progress.losses += place.mean(_step(model, run, recipe, loss, x.to(place.device), y.to(place.device)))
+            x, y = x.to(place.device, memory_format=torch.channels_last), y.to(place.device)
+            if bench.teachers:
+                y = bench.teachers.blend(x, y, recipe.teacher_share)
+            progress.losses += place.mean(_step(model, run, recipe, loss, x, y))
             progress.step += 1
             progress.total += 1
             _show(bar, progress, recipe)
@@ -190,7 +195,6 @@ def _wrapped(net: FilmNet, bench: Bench) -> nn.Module:
 
 def _step(model: nn.Module, run: Run, recipe: Recipe, loss: Loss, x: Tensor, y: Tensor) -> float:
     """Move the weights by one batch, in `recipe.accumulate` parts; its loss. Raises TrainingError when that is NaN."""
-    x = x.to(memory_format=torch.channels_last)
     total = 0.0
     run.optimizer.zero_grad()
     for part, truth in zip(x.chunk(recipe.accumulate), y.chunk(recipe.accumulate), strict=True):

@@ -17,6 +17,7 @@ from cxr.errors import TrainingError
 from cxr.learning.batches import SAMPLINGS
 from cxr.learning.datasets import FilmTable, PackedFilms, pack, read_data_set
 from cxr.learning.devices import PRECISIONS, join
+from cxr.learning.distillation import Teachers
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
 from cxr.learning.packing import CACHE_SIDE
@@ -44,6 +45,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init", type=Path, help="safetensors file with trained weights for the trunk")
     start.add_argument("--pretrained", action="store_true", help="start from torchvision's weights, downloading them")
+    about = "run folder or checkpoint whose answers are learned besides the labels; may be given several times"
+    parser.add_argument("--teacher", type=Path, action="append", default=[], help=about)
     parser.add_argument("--limit", type=int, help="use only the first N training films")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder for packed films")
     parser.add_argument("--compile", action="store_true", help="compile the network by torch.compile")
@@ -98,10 +101,11 @@ def run(options: argparse.Namespace) -> None:
                 films=films,
                 validation=held_out,
                 out=options.out,
-                record=_record(table, validation, options.init),
+                record=_record(table, validation, options.init, options.teacher),
                 place=place,
                 start=options.init,
                 weights="DEFAULT" if options.pretrained else None,
+                teachers=Teachers(options.teacher, task, place.device) if options.teacher else None,
                 compiled=options.compile,
                 tensorboard=options.tensorboard,
                 save_every_s=options.save_every,
@@ -130,7 +134,7 @@ def packed(table: FilmTable, cache: Path, fit: str) -> tuple[FilmTable, PackedFi
     return table.without(films.left_out), films
 
 
-def _record(table: FilmTable, validation: FilmTable, init: Path | None) -> dict[str, Any]:
+def _record(table: FilmTable, validation: FilmTable, init: Path | None, teachers: list[Path]) -> dict[str, Any]:
     """What a training record must say for the run to be repeated."""
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -138,6 +142,7 @@ def _record(table: FilmTable, validation: FilmTable, init: Path | None) -> dict[
         "notes": list(table.notes),
         "fingerprints": {"training": table.fingerprint(), "validation": validation.fingerprint()},
         "init": init.name if init else None,
+        "teachers": [path.name for path in teachers],
         "versions": {
             "cxr": __version__,
             "python": platform.python_version(),
