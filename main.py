@@ -30,7 +30,13 @@ def main() -> None:
         "--host", default="127.0.0.1", help="address to listen on; others need CXR_SECRET_KEY and CXR_ALLOWED_HOSTS"
     )
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
-    parser.add_argument("--model", metavar="FILE", help="exported model file to read with")
+    parser.add_argument(
+        "--model",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="exported model file to read with, one for a task; the shipped ones serve the other tasks",
+    )
     chosen = parser.parse_args()
     from cxr.desk.serve import serve
 

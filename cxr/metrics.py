@@ -199,6 +199,12 @@ def sigmoid(logits: Array) -> NDArray[np.float64]:
     return np.exp(-np.logaddexp(0.0, -np.asarray(logits, np.float64)))
 
 
+def softmax(logits: Array) -> NDArray[np.float64]:
+    """exp(x_k) / sum of exp(x) over the last axis, without overflow."""
+    powers = np.exp(np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
 def fit_platt(logits: Array, labels: Array, steps: int = 100) -> tuple[float, float]:
     """(slope, intercept) of Platt scaling by Newton's method, with Platt's smoothed targets (Platt 1999, sec. 2.2).
 
@@ -223,6 +229,25 @@ def fit_platt(logits: Array, labels: Array, steps: int = 100) -> tuple[float, fl
         if np.abs(step).max() < 1e-9:
             break
     return float(beta[0]), float(beta[1])
+
+
+def fit_temperature(logits: Array, truth: Array, steepest: float = 20.0, steps: int = 60) -> float:
+    """Slope 1 / T of temperature scaling by maximum likelihood (Guo et al. 2017, sec. 4.2), from 1/20 to 20.
+
+    `logits` and `truth` are (N, K), one class of each film is 1; films of unknown class are left out. 1 without films.
+    The likelihood is concave in the slope, so halving the range finds its only peak; the bounds are for films that the
+    logits part without an error, whose likelihood rises for ever.
+    """
+    known = ~np.isnan(truth).any(axis=1)
+    x, y = np.asarray(logits[known], np.float64), truth[known]
+    if not len(x):
+        return 1.0
+    low, high = -np.log(steepest), np.log(steepest)
+    for _ in range(steps):
+        middle = (low + high) / 2
+        rises = ((y - softmax(np.exp(middle) * x)) * x).sum() > 0  # the derivative of the log likelihood
+        low, high = (middle, high) if rises else (low, middle)
+    return float(np.exp((low + high) / 2))
 
 
 def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 15) -> float:

@@ -6,7 +6,7 @@ reader needs to turn logits into an answer is in it, keyed by label name, so tha
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr.errors import ModelFileError
-from cxr.metrics import sigmoid
+from cxr.metrics import sigmoid, softmax
 from cxr.tasks import Preprocessing
 
+# How scaled logits (..., K) of a model of each kind become probabilities.
+KINDS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
+    "multilabel": sigmoid,  # each label by itself
+    "multiclass": softmax,  # one label of all
+}
 METADATA_KEY = "cxr"
 SCHEMA = 1
 OUTPUTS = ("logits", "maps", "distance")  # (N, K), (N, K, h, w), (N,)
@@ -24,16 +29,24 @@ OUTPUTS = ("logits", "maps", "distance")  # (N, K), (N, K, h, w), (N,)
 
 @dataclass(frozen=True)
 class Platt:
-    """Probability = sigmoid(slope * logit + intercept) (Platt 1999)."""
+    """slope * logit + intercept: under a sigmoid Platt scaling (Platt 1999).
+
+    Under a softmax it is temperature scaling (Guo et al. 2017): slope 1 / T and intercept 0, alike for all classes.
+    """
 
     slope: float = 1.0
     intercept: float = 0.0
 
 
-def apply_platt(logits: NDArray[np.floating], platt: Iterable[Platt]) -> NDArray[np.float64]:
-    """Logits (..., K) -> calibrated probabilities (..., K); one Platt for each of the K labels, in their order."""
+def scaled(logits: NDArray[np.floating], platt: Iterable[Platt]) -> NDArray[np.float64]:
+    """Logits (..., K) -> slope * logit + intercept (..., K); one Platt for each of the K labels, in their order."""
     slope, intercept = np.array([(p.slope, p.intercept) for p in platt]).T
-    return sigmoid(slope * logits + intercept)
+    return np.asarray(slope * logits + intercept)
+
+
+def apply_calibration(logits: NDArray[np.floating], platt: Iterable[Platt], kind: str) -> NDArray[np.float64]:
+    """Logits (..., K) -> calibrated probabilities (..., K) of a model of `kind`, one of KINDS."""
+    return KINDS[kind](scaled(logits, platt))
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ class ModelInfo:
         """Parse what `to_json` wrote.
 
         Raises:
-            ModelFileError: the text is of another schema, or a label lacks its calibration.
+            ModelFileError: the text is of another schema, the model of no known kind, or a label lacks its calibration.
         """
         try:
             raw = json.loads(text)
@@ -102,6 +115,8 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _validate(info: ModelInfo) -> None:
+    if info.kind not in KINDS:
+        raise ModelFileError(f"The model file is of kind {info.kind!r}, not {' or '.join(KINDS)}; export it again.")
     keyed: dict[str, Mapping[str, object]] = {"calibration": info.platt, "map scale": info.map_scale}
     keyed |= {f"operating points {name!r}": points for name, points in info.operating_points.items()}
     for what, by_label in keyed.items():

@@ -6,6 +6,7 @@ docs/settings.md lists them all; a test holds it complete.
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from cxr.errors import SettingError
@@ -27,7 +28,9 @@ class Settings:
     allowed_hosts: str = _setting(
         "", "host names, separated by commas, that a shared desk answers to; empty: loopback names alone"
     )
-    model: str = _setting("", "exported model file to read with; empty: the shipped chestxray14")
+    model: str = _setting(
+        "", f"exported model files to read with, separated by {os.pathsep!r}; empty: the shipped ones"
+    )
     operating_point: str = _setting(
         "youden", "operating points by which a finding counts as above", ("youden", "sensitivity90", "specificity90")
     )
@@ -44,6 +47,11 @@ class Settings:
     reads_at_once: int = _setting(2, "films that one process decodes and reads at the same time; bounds its memory")
     lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again")
     heatmap_files: bool = _setting(False, "write heat-map PNGs to static/gradcam; on in the local desk of main.py")
+
+    @property
+    def model_files(self) -> tuple[Path, ...]:
+        """The files that `model` names."""
+        return tuple(Path(name) for name in self.model.split(os.pathsep) if name)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":

@@ -15,7 +15,7 @@ document.documentElement.classList.add("scripted");
 
 function add(files) {
   for (const file of files) {
-    waiting.push({ file, row: addRow(file.name) });
+    waiting.push({ file, task: form.elements.task?.value, row: addRow(file.name) });
     counts.total += 1;
   }
   if (files.length) document.getElementById("progress").hidden = false;
@@ -36,9 +36,9 @@ function addRow(name) {
 
 function next() {
   while (sending < AT_ONCE && waiting.length) {
-    const { file, row } = waiting.shift();
+    const { file, task, row } = waiting.shift();
     sending += 1;
-    send(file, row)
+    send(file, task, row)
       .then((film) => showFilm(row, film), (problem) => showProblem(row, problem.message))
       .finally(() => {
         sending -= 1;
@@ -48,8 +48,8 @@ function next() {
   }
 }
 
-/** One film to the desk: its summary, or an Error with the sentence that says why not. */
-function send(file, row) {
+/** One film to the desk, for the task chosen when it was: its summary, or an Error with the sentence that says why not. */
+function send(file, task, row) {
   if (file.size > largest) {
     return Promise.reject(new Error(`The file is larger than ${Math.round(largest / 2 ** 20)} MiB; export the film in less space.`));
   }
@@ -65,7 +65,7 @@ function send(file, row) {
       else reject(new Error(sentence(request)));
     });
     request.addEventListener("error", () => reject(new Error("The connection was lost; choose the file again.")));
-    request.send(body(file));
+    request.send(body(file, task));
   });
 }
 
@@ -74,9 +74,10 @@ function sentence(request) {
   return answer?.refused?.[0]?.error ?? answer?.error ?? `The desk answered with HTTP ${request.status}; try again.`;
 }
 
-function body(file) {
+function body(file, task) {
   const fields = new FormData();
   fields.set("csrf_token", form.elements.csrf_token.value);
+  if (task) fields.set("task", task); // there is no choice where one task is served
   fields.set("film", file);
   return fields;
 }
@@ -92,16 +93,12 @@ function showFilm(row, film) {
   row.className = film.state === "read" ? "done" : "problem";
   row.querySelector("progress").remove();
   const link = Object.assign(document.createElement("a"), { href: film.links.page, textContent: "See the reading" });
-  row.querySelector("p").replaceChildren(`${verdict(film)} `, link);
+  row.querySelector("p").replaceChildren(`${outcome(film)} `, link);
   if (counts.total === 1) location.assign(film.links.page);
 }
 
-function verdict(film) {
-  if (film.state !== "read") return film.error ?? `The film is ${film.state}.`;
-  if (!film.findings_above) return "No finding above its operating point.";
-  const [first, ...rest] = film.top.label.replaceAll("_", " ");
-  const top = first + rest.join("").toLowerCase();
-  return film.findings_above === 1 ? `${top} above its operating point.` : `${film.findings_above} findings above, ${top} first.`;
+function outcome(film) {
+  return film.state === "read" ? film.verdict : (film.error ?? `The film is ${film.state}.`);
 }
 
 function showProblem(row, sentence) {

@@ -31,6 +31,7 @@ from cxr.metrics import (
     confusion_matrix,
     expected_calibration_error,
     fit_platt,
+    fit_temperature,
     inside,
     interval,
     mean_auroc,
@@ -45,6 +46,7 @@ from cxr.metrics import (
     sensitivity_specificity,
     share,
     sigmoid,
+    softmax,
     weighted_auroc,
     weighted_average_precision,
 )
@@ -117,6 +119,42 @@ def test_platt_scaling_of_separated_scores_stays_finite() -> None:
     slope, intercept = fit_platt(np.array([-5.0, -4.0, 4.0, 5.0]), LABELS)
     assert 0 < slope < 10
     assert abs(intercept) < 10
+
+
+def test_softmax_of_large_numbers_does_not_overflow() -> None:
+    np.testing.assert_allclose(softmax(np.array([[1e4, 1e4, -1e4], [0.0, 0.0, 0.0]])), [[0.5, 0.5, 0], [1 / 3] * 3])
+
+
+def test_a_temperature_undoes_the_scale_of_logits_that_were_right() -> None:
+    right = np.random.default_rng(1).normal(size=(20_000, 3)) * 2
+    answers = np.random.default_rng(2).gumbel(size=right.shape) + right  # its arg max is drawn by the softmax
+    truth = np.eye(3)[answers.argmax(axis=1)]
+    assert fit_temperature(4 * right, truth) == pytest.approx(1 / 4, rel=0.03)
+    assert fit_temperature(right / 3, truth) == pytest.approx(3, rel=0.03)
+
+
+def test_the_temperature_is_the_likeliest_one() -> None:
+    random = np.random.default_rng(3)
+    logits, truth = random.normal(size=(200, 4)), np.eye(4)[random.integers(0, 4, 200)]
+    logits += truth
+
+    def likelihood(slope: float) -> float:
+        return float(np.log((softmax(slope * logits) * truth).sum(axis=1)).sum())
+
+    found = fit_temperature(logits, truth)
+    assert likelihood(found) > max(likelihood(found * 1.01), likelihood(found / 1.01))
+
+
+def test_the_temperature_of_films_without_an_error_is_bounded() -> None:
+    assert fit_temperature(np.eye(3), np.eye(3)) == pytest.approx(20)
+    assert fit_temperature(np.eye(3), np.eye(3)[[1, 2, 0]]) == pytest.approx(1 / 20)
+
+
+def test_films_of_unknown_class_are_left_out_of_the_temperature() -> None:
+    logits, truth = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), np.array([[1.0, 0], [0, 1], [0, 1]])
+    unknown = np.vstack([truth, [[np.nan, np.nan]]])
+    assert fit_temperature(np.vstack([logits, [[9.0, 0.0]]]), unknown) == fit_temperature(logits, truth)
+    assert fit_temperature(logits[:0], truth[:0]) == 1
 
 
 def test_calibration_error_is_the_gap_weighted_by_films() -> None:

@@ -17,7 +17,8 @@ from cxr.errors import BadRequest, CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
-from cxr.reading.report import DISCLAIMER, Report
+from cxr.reading.readers import Readers
+from cxr.reading.report import DISCLAIMER, Finding, Report
 from cxr.settings import Settings
 from cxr.tasks import TASKS
 
@@ -36,11 +37,13 @@ class Answer:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("films", nargs="+", type=Path, metavar="FILM", help="PNG, JPEG or DICOM file, or a folder")
-    parser.add_argument("--task", choices=TASKS, help="refuse to answer unless the model is of this task")
-    parser.add_argument("--model", type=Path, help="exported model file (default: CXR_MODEL, else the shipped one)")
+    parser.add_argument("--task", choices=TASKS, help="what to read (default: the task of the first model)")
+    parser.add_argument(
+        "--model", type=Path, help="exported model file, read with alone (default: CXR_MODEL and the shipped ones)"
+    )
     parser.add_argument("--csv", type=Path, metavar="OUT", help="write one row for each film, with all probabilities")
     parser.add_argument(
-        "--overlays", type=Path, metavar="DIR", help="write the film with each heat map above its point"
+        "--overlays", type=Path, metavar="DIR", help="write the film with the heat map of each finding above"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each film, a line each")
 
@@ -48,11 +51,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """0, or 1 when a film could not be read."""
     settings = Settings.from_environment()
-    reader = Reader.load(options.model, settings)
-    if options.task not in (None, reader.info.task):
-        raise BadRequest(
-            f"The model {reader.info.name} is of task {reader.info.task}, not {options.task}; see --model."
-        )
+    readers = Readers.find(settings, [options.model], shipped=None) if options.model else Readers.find(settings)
+    reader = readers.of(options.task or "")
     files = list(_files(options.films))
     if not files:
         raise BadRequest("There is no PNG, JPEG or DICOM file in the folders given.")
@@ -109,15 +109,28 @@ def _name(answer: Answer) -> str:
 
 
 def _text(report: Report) -> str:
-    lines = [
-        f"  {'ABOVE' if f.above else 'below':5}  {f.title:20} {f.probability:6.1%}  "
-        f"(operating point {f.operating_point.threshold:.1%})"
-        for f in report.ranked()
-    ]
-    if not any(f.above for f in report.findings):
+    line = _class_line if report.model.multiclass else _finding_line
+    lines = [line(finding) for finding in report.ranked()]
+    if not report.alarms() and not report.model.multiclass:
         lines.insert(0, "  No finding above its operating point.")
     lines += [f"  note: {note}" for note in report.film.notes]
     return "\n".join([*lines, f"  {report.model.name} {report.model.sha256[:12]}. {DISCLAIMER}"])
+
+
+def _finding_line(f: Finding) -> str:
+    threshold = f.operating_point.threshold
+    return f"  {_remark(f, 'above', 'below')}  {f.title:20} {f.probability:6.1%}  (operating point {threshold:.1%})"
+
+
+def _class_line(f: Finding) -> str:
+    return f"  {_remark(f, 'most probable', ' ' * 13)}  {f.title:20} {f.probability:6.1%}"
+
+
+def _remark(finding: Finding, above: str, below: str) -> str:
+    """In capitals where it is an alarm."""
+    if finding.alarm:
+        return above.upper()
+    return above if finding.above else below
 
 
 def _table(stack: ExitStack, out: Path, reader: Reader) -> "csv.DictWriter[str]":
@@ -137,14 +150,13 @@ def _row(answer: Answer, reader: Reader) -> dict[str, str]:
 
 
 def _draw(answer: Answer, folder: Path, number: int) -> None:
-    """One PNG for each finding above its point; the film's number keeps films of one name apart."""
+    """One PNG for each alarm; the film's number keeps films of one name apart."""
     if answer.report is None or answer.film is None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for finding in answer.report.ranked():
-            if finding.above:
-                file = folder / f"{number:04d}_{answer.path.stem}_{finding.label}.png"
-                file.write_bytes(answer.report.overlay_png(finding.label, answer.film))
+        for finding in answer.report.alarms():
+            file = folder / f"{number:04d}_{answer.path.stem}_{finding.label}.png"
+            file.write_bytes(answer.report.overlay_png(finding.label, answer.film))
     except OSError as error:
         raise BadRequest(f"{folder} cannot be written ({error.strerror}); choose another --overlays.") from error

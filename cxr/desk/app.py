@@ -19,9 +19,9 @@ from cxr.desk.pages import pages
 from cxr.desk.store import DiskFull, Store, is_full
 from cxr.desk.uploads import in_mib
 from cxr.desk.views import settings as desk_settings
-from cxr.desk.views import wants_json
+from cxr.desk.views import task_of, trouble, wants_json
 from cxr.errors import CxrError, SettingError
-from cxr.reading.reader import Reader
+from cxr.reading.readers import Readers
 from cxr.reading.report import DISCLAIMER
 from cxr.settings import MIB, Settings
 
@@ -41,14 +41,14 @@ def create_app(
     settings: Settings | None = None,
     *,
     local: bool = False,
-    reader: Reader | None = None,
+    readers: Readers | None = None,
     heatmap_folder: Path = HEATMAPS,
 ) -> Flask:
     """The desk. `local`: it is opened on this machine alone, by main.py, and trusts whoever reaches it there.
 
     Raises:
         SettingError: a setting cannot be used, e.g. no secret key for a desk that is not local, or no SQLite file.
-        ModelFileError: the model file is missing or damaged.
+        ModelFileError: a model file is missing or damaged.
     """
     settings = _resolve(settings or Settings.from_environment(), local)
     app = Flask("cxr", template_folder=str(ROOT / "templates"), static_folder=str(ROOT / "static"))
@@ -59,8 +59,9 @@ def create_app(
     )
     _make_folder(Path(settings.instance_path))
     guard(app, settings, local)
-    reader = reader or Reader.load(settings.model or None, settings)
-    intake = Intake(_open_store(settings), reader, settings, HeatmapFolder(heatmap_folder))
+    readers = readers or Readers.find(settings)
+    readers.of()  # the default one now: the first film need not wait, and what is wrong with it stops the start
+    intake = Intake(_open_store(settings), readers, settings, HeatmapFolder(heatmap_folder))
     app.extensions |= {"intake": intake, "settings": settings}
     _equip(app)
     intake.start()
@@ -94,7 +95,7 @@ def _equip(app: Flask) -> None:
     app.register_error_handler(OSError, _answer_system_error)
     app.json = _InGivenOrder(app)
     app.add_template_filter(_moment, "moment")
-    app.jinja_env.globals.update(disclaimer=DISCLAIMER, version=__version__)
+    app.jinja_env.globals.update(disclaimer=DISCLAIMER, version=__version__, task_of=task_of, trouble=trouble)
 
 
 class _InGivenOrder(DefaultJSONProvider):

@@ -14,7 +14,7 @@ from cxr.desk.tables import FilmRow
 from cxr.errors import CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
-from cxr.reading.reader import Reader
+from cxr.reading.readers import Readers
 from cxr.settings import Settings
 
 T = TypeVar("T")
@@ -59,8 +59,8 @@ class HeatmapFolder:
 class Intake:
     """Takes films in and has them read; one for each process."""
 
-    def __init__(self, store: Store, reader: Reader, settings: Settings, heatmaps: HeatmapFolder) -> None:
-        self.store, self.reader, self.heatmaps = store, reader, heatmaps
+    def __init__(self, store: Store, readers: Readers, settings: Settings, heatmaps: HeatmapFolder) -> None:
+        self.store, self.readers, self.heatmaps = store, readers, heatmaps
         self._writes_heatmaps = settings.heatmap_files
         self.limits = Limits.of(settings)
         self._lease_s = settings.lease_s
@@ -79,14 +79,18 @@ class Intake:
             self._housekeeper.join()
         self.store.close()
 
-    def take_in(self, content: bytes, name: str, upload: str) -> str:
-        """Store the film and have it read; its id. Raises of the CxrError family before anything is stored."""
+    def take_in(self, content: bytes, name: str, upload: str, task: str = "") -> str:
+        """Store the film and have it read for `task`, or for the default one; its id.
+
+        Raises of the CxrError family before anything is stored.
+        """
         with self._slots:
             film = read_film(content, self.limits)
+            reader = self.readers.of(task)
             new = NewFilm(
                 name=clean_name(name),
                 format=film.metadata.format,
-                task=self.reader.info.task,
+                task=reader.info.task,
                 upload=upload,
                 thumbnail=thumbnail_jpeg(film),
                 gradcam=self._writes_heatmaps,
@@ -105,9 +109,12 @@ class Intake:
             return picture(read_film(self.store.content(row), self.limits))
 
     def pick_up(self) -> int:
-        """Read the films whose lease ran out, here or in a process that died; how many."""
-        count = 0
-        while not self._closed.is_set() and (claim := self.store.claim_stale(self._lease_s)):
+        """Read the films whose lease ran out, here or in a process that died; how many.
+
+        Films of a task that is not served here wait for a desk that serves it.
+        """
+        count, served = 0, tuple(self.readers.tasks)
+        while not self._closed.is_set() and (claim := self.store.claim_stale(self._lease_s, served)):
             with self._slots:
                 self._read(claim)
             count += 1
@@ -136,7 +143,7 @@ class Intake:
             return
         try:
             film = film or read_film(self.store.content(claim), self.limits)
-            self.store.finish(claim, self.reader.read(film))
+            self.store.finish(claim, self.readers.of(claim.task).read(film))
         except CxrError as error:
             self.store.fail(claim, str(error))
         except Exception:

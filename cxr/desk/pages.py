@@ -23,15 +23,15 @@ class Row:
     """One finding as the panel shows it."""
 
     finding: Finding
-    bar: float  # length in percent; 50 is the finding's own operating point
+    bar: float  # length in percent
     chosen: bool
     lit: bool  # whether its heat map shows anything
 
 
 @pages.get("/")
 def upload_page() -> str:
-    labels, largest = len(intake().reader.info.labels), in_mib(settings().max_film_bytes)
-    return render_template("upload.html", settings=settings(), labels=labels, largest=largest)
+    readers, largest = intake().readers, in_mib(settings().max_film_bytes)
+    return render_template("upload.html", settings=settings(), tasks=readers.tasks, largest=largest)
 
 
 @pages.post("/films")
@@ -65,8 +65,7 @@ def film(film_id: str) -> str:
     chosen = _chosen(report)
     rows = [_row(report, finding, chosen) for finding in report.ranked()]
     shown = next((row for row in rows if row.chosen), None)
-    above = sum(finding.above for finding in report.findings)
-    return render_template("film.html", film=row, report=report, rows=rows, shown=shown, above=above)
+    return render_template("film.html", film=row, report=report, rows=rows, shown=shown, above=len(report.alarms()))
 
 
 @pages.get("/films/<film_id>/heatmaps/<label>.png")
@@ -100,7 +99,8 @@ def delete(film_id: str) -> AnyResponse:
 
 def _row(report: Report, finding: Finding, chosen: str) -> Row:
     lit = bool(report.map_of(finding.label).max() >= FAINTEST)
-    return Row(finding, bar_length(finding), finding.label == chosen, lit)
+    bar = round(100 * finding.probability, 1) if report.model.multiclass else bar_length(finding)
+    return Row(finding, bar, finding.label == chosen, lit)
 
 
 def bar_length(finding: Finding) -> float:
@@ -135,11 +135,11 @@ def _common_status(taken: Taken) -> int:
 
 
 def _chosen(report: Report) -> str:
-    """Label whose heat map is shown: the one asked for, else the top one if it is above its operating point."""
+    """Label whose heat map is shown: the one asked for, else the top one if it is an alarm."""
     asked = request.args.get("finding")
     if asked is None:
-        top = report.ranked()[0]
-        return top.label if top.above else ""
+        top = report.top()
+        return top.label if top.alarm else ""
     if asked and asked not in [f.label for f in report.findings]:
         raise NotFound(f"The model {report.model.name} has no such finding; choose one of those on the film's page.")
     return asked

@@ -14,10 +14,10 @@ from cxr.settings import Settings
 THREADS = 8
 
 
-def serve(host: str, port: int, model: str | None) -> None:
+def serve(host: str, port: int, models: list[str]) -> None:
     """Open the desk, print its address, and serve until it is closed. Raises of the CxrError family."""
     local = host in LOOPBACK
-    given = {"CXR_MODEL": model} if model else {}
+    given = {"CXR_MODEL": os.pathsep.join(models)} if models else {}
     settings = Settings.from_environment({"CXR_HEATMAP_FILES": str(int(local)), **os.environ, **given})
     app = create_app(settings, local=local)
     try:

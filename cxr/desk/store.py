@@ -7,13 +7,13 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, ColumnElement, delete, func, select, text, tuple_, update
+from sqlalchemy import URL, ColumnElement, delete, func, select, text, true, tuple_, update
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
@@ -56,6 +56,7 @@ class Claim:
 
     film_id: str
     sha256: str
+    task: str
     token: str
 
 
@@ -98,7 +99,7 @@ class Store:
             thumbnail=new.thumbnail, gradcam=secrets.token_urlsafe(24) if new.gradcam else "",
             claim=secrets.token_hex(8), lease_until=now + lease_s, created_at=now,
         )  # fmt: skip
-        claim = Claim(row.id, sha256, row.claim)
+        claim = Claim(row.id, sha256, row.task, row.claim)
         with _told_when_full(), self._staged(content) as staged:
             self._put(row, staged, self._path(sha256))
         return claim
@@ -133,31 +134,35 @@ class Store:
         change = {"state": State.READING, "lease_until": time.time() + lease_s, "attempts": FilmRow.attempts + 1}
         return self._change(change, *_holds(claim))
 
-    def claim_stale(self, lease_s: float) -> Claim | None:
-        """Take over one film whose lease ran out, the oldest first: one statement, so no two processes get it."""
+    def claim_stale(self, lease_s: float, tasks: Collection[str] | None = None) -> Claim | None:
+        """Take over one film whose lease ran out, the oldest first: one statement, so no two processes get it.
+
+        Of these `tasks` alone where they are given.
+        """
         now, token = time.time(), secrets.token_hex(8)
         unread = FilmRow.state.in_([State.WAITING, State.READING]) & (FilmRow.lease_until < now)
+        unread &= true() if tasks is None else FilmRow.task.in_(tasks)
         oldest = select(FilmRow.id).where(unread).order_by(FilmRow.created_at).limit(1).scalar_subquery()
         taken = (
             update(FilmRow)
             .where(FilmRow.id == oldest, unread)
             .values(state=State.WAITING, claim=token, lease_until=now + lease_s)
-            .returning(FilmRow.id, FilmRow.sha256, FilmRow.attempts)
+            .returning(FilmRow.id, FilmRow.sha256, FilmRow.task, FilmRow.attempts)
         )
         with self._write() as session:
             row = session.execute(taken).one_or_none()
         if row is None:
             return None
-        claim = Claim(row.id, row.sha256, token)
+        claim = Claim(row.id, row.sha256, row.task, token)
         if row.attempts >= MOST_ATTEMPTS:
             self.fail(claim, f"Reading this film was broken off {MOST_ATTEMPTS} times; delete it and upload it anew.")
-            return self.claim_stale(lease_s)
+            return self.claim_stale(lease_s, tasks)
         return claim
 
     def finish(self, claim: Claim, report: Report) -> bool:
         """Store the report. False when the film was deleted or taken over meanwhile: then nothing is stored."""
         state = State.READ if report.check.accepted else State.REFUSED
-        top = report.ranked()[0]
+        top = report.top()
         with self._write() as session:
             change = {"state": state, "error": " ".join(report.check.reasons), "claim": "", "read_at": time.time()}
             held = session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first()
@@ -165,7 +170,7 @@ class Store:
                 session.add(ReportRow(
                     film_id=claim.film_id, json=report.to_json(), maps=report.maps_png(),
                     model_sha256=report.model.sha256, top_label=top.label, top_probability=top.probability,
-                    above=sum(f.above for f in report.findings),
+                    above=len(report.alarms()),
                 ))  # fmt: skip
         return held is not None
 

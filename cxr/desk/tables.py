@@ -65,7 +65,7 @@ class ReportRow(Base):
     model_sha256: Mapped[str] = mapped_column(String(64))
     top_label: Mapped[str] = mapped_column(String(64))
     top_probability: Mapped[float]
-    above: Mapped[int]  # findings above their operating point
+    above: Mapped[int]  # alarms
     film: Mapped[FilmRow] = relationship(back_populates="report")
 
     def restore(self) -> Report:

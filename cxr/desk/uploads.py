@@ -10,7 +10,7 @@ from cxr.desk.intake import Intake, clean_name
 from cxr.errors import BadRequest, CxrError, TooLarge
 from cxr.settings import MIB, Settings
 
-FILM_FIELD = "film"
+FILM_FIELD, TASK_FIELD = "film", "task"
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ def take_in_all(intake: Intake, request: Request, settings: Settings) -> Taken:
     """Take in each film of the request; a refused one does not keep the others out.
 
     Raises:
-        BadRequest: no film, or a field too many.
+        BadRequest: no film, a field too many, or a task that is not served.
         TooLarge: more films than one upload may hold.
     """
     upload, films, refused = secrets.token_hex(8), [], []
-    for part in _film_parts(request, {"csrf_token"}, settings):
+    parts, task = _film_parts(request, {"csrf_token", TASK_FIELD}, settings), _task(request, intake)
+    for part in parts:
         try:
-            films.append(intake.take_in(_content(part, settings), part.filename or "", upload))
+            films.append(intake.take_in(_content(part, settings), part.filename or "", upload, task))
         except CxrError as error:
             refused.append(Refused(clean_name(part.filename or ""), error))
     return Taken(upload, tuple(films), tuple(refused))
@@ -48,11 +49,10 @@ def take_in_all(intake: Intake, request: Request, settings: Settings) -> Taken:
 
 def take_in_one(intake: Intake, request: Request, settings: Settings) -> str:
     """Take in the one film of the request; its id. Raises of the CxrError family."""
-    parts = _film_parts(request, {"task"}, settings)
+    parts, task = _film_parts(request, {TASK_FIELD}, settings), _task(request, intake)
     if len(parts) > 1:
         raise BadRequest(f"The request holds {len(parts)} films; send one film in each request.")
-    _check_task(request.form.get("task"), intake)
-    return intake.take_in(_content(parts[0], settings), parts[0].filename or "", secrets.token_hex(8))
+    return intake.take_in(_content(parts[0], settings), parts[0].filename or "", secrets.token_hex(8), task)
 
 
 def _film_parts(request: Request, known: set[str], settings: Settings) -> list[FileStorage]:
@@ -80,10 +80,13 @@ def _content(part: FileStorage, settings: Settings) -> bytes:
     return content
 
 
-def _check_task(task: str | None, intake: Intake) -> None:
-    known = intake.reader.info.task
-    if task is not None and task != known:
-        raise BadRequest(f"The desk does not read the task {clean_name(task)!r}; it knows: {known}.")
+def _task(request: Request, intake: Intake) -> str:
+    """The task that the request names, else the default one. Raises BadRequest for one that is not served, or two."""
+    named = request.form.getlist(TASK_FIELD) or [intake.readers.default]
+    if len(named) > 1:
+        raise BadRequest(f"The request names {len(named)} tasks; send one task with each request.")
+    intake.readers.validate(named[0])
+    return named[0]
 
 
 def in_mib(count: int) -> str:

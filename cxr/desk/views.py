@@ -5,10 +5,14 @@ from typing import Any
 from flask import current_app, request, url_for
 
 from cxr.desk.intake import Intake
-from cxr.desk.tables import FilmRow
+from cxr.desk.tables import FilmRow, State
 from cxr.errors import Conflict
-from cxr.reading.report import DISCLAIMER, Report
+from cxr.modelfile import ModelInfo
+from cxr.reading.report import DISCLAIMER, Report, title_of
 from cxr.settings import Settings
+from cxr.tasks import TASKS, Task
+
+UNREAD = (State.WAITING, State.READING)
 
 
 def intake() -> Intake:
@@ -36,6 +40,38 @@ def find_report(film_id: str) -> Report:
     return film.report.restore()
 
 
+def task_of(name: str) -> ModelInfo | Task:
+    """Title, audience and kind of a task, also of one that is served no more."""
+    return (
+        intake().readers.tasks.get(name)
+        or TASKS.get(name)
+        or Task(name, name, "the films that its model was made for", ())
+    )
+
+
+def trouble(film: FilmRow) -> str:
+    """Why a film has no reading, in a sentence; empty when it has one or will have it soon."""
+    if film.state in UNREAD and film.task not in intake().readers.tasks:
+        return (
+            f"This film waits for a model of the task {film.task}, which is not served here now. It is kept, and read "
+            "as soon as the desk is opened with such a model (--model, CXR_MODEL); or upload it for another task."
+        )
+    return film.error
+
+
+def verdict(film: FilmRow) -> str:
+    """What was read in a film, in a sentence; empty when nothing was."""
+    report = film.report
+    if report is None:
+        return ""
+    top = title_of(report.top_label)
+    if task_of(film.task).kind == "multiclass":
+        return f"{top} is most probable."
+    if report.above > 1:
+        return f"{report.above} findings above, {top} first."
+    return f"{top} above its operating point." if report.above else "No finding above its operating point."
+
+
 def film_json(film: FilmRow) -> dict[str, Any]:
     """A film and, once it was read, what was read in it."""
     known: dict[str, Any] = {
@@ -60,7 +96,7 @@ def _known(film: FilmRow) -> dict[str, Any]:
         "id": film.id,
         "name": film.name,
         "state": film.state,
-        "error": film.error or None,
+        "error": trouble(film) or None,
         "task": film.task,
         "created_at": film.created_at,
     }
@@ -73,6 +109,7 @@ def film_summary(film: FilmRow) -> dict[str, Any]:
         **_known(film),
         "top": top,
         "findings_above": film.report and film.report.above,
+        "verdict": verdict(film) or None,
         "links": {"self": url_for("api.film", film_id=film.id), "page": url_for("pages.film", film_id=film.id)},
     }
 

@@ -21,7 +21,7 @@ class Teachers:
 
     Raises:
         ModelFileError: a checkpoint cannot be read.
-        TrainingError: a checkpoint is of another task, or was trained on films prepared in another way.
+        TrainingError: a checkpoint is of another task.
     """
 
     def __init__(self, runs_or_files: Sequence[Path], task: Task, device: torch.device | str = "cpu"):
@@ -29,7 +29,9 @@ class Teachers:
         read = [checkpoints.load(checkpoints.find(path)) for path in runs_or_files]
         for path, checkpoint in zip(runs_or_files, read, strict=True):
             if checkpoint.task != task.name:
-                raise TrainingError(f"The teacher {path.name} is of task {checkpoint.task}; a {task.name} one is needed.")
+                raise TrainingError(
+                    f"The teacher {path.name} is of task {checkpoint.task}; a {task.name} one is needed."
+                )
         self.networks = [(_ready(checkpoint, device), checkpoint.recipe.size) for checkpoint in read]
 
     @torch.no_grad()

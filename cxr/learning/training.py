@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from cxr.errors import TrainingError
 from cxr.learning import checkpoints
-from cxr.learning.batches import Share, draw, generator, prepared, steps_of, training_batch
+from cxr.learning.batches import Share, draw, generator, prepared, resident, steps_of, training_batch
+from cxr.learning.budget import Budget, Pace, epoch_share
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.devices import CPU, Place, autocast
@@ -46,6 +47,8 @@ class Progress:
     best_auc: float = -math.inf
     stale: int = 0  # epochs since the best
     reductions: int = 0  # of the learning rate, by the plateau schedule
+    spent_s: float = 0.0  # of a budget, over all calls
+    share: float = 0.0  # of the schedule, by the time of a budget
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler  # does nothing but for fp16
     progress: Progress = field(default_factory=Progress)
+    pace: Pace | None = None  # within a budget
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Bench:
     compiled: bool = False  # by torch.compile
     tensorboard: bool = False  # write its files beside metrics.jsonl
     save_every_s: float = SAVE_EVERY_S
+    budget: Budget | None = None  # wall-clock time in which to train
 
     def preprocessing(self, epoch: int) -> Preprocessing:
         """Of epoch 0, 1, ...: small films first."""
@@ -86,39 +91,75 @@ class Bench:
 def train(bench: Bench) -> None:
     """Train until the recipe's epochs are done, going on from `out/last.safetensors` where that exists.
 
+    A budget may end it before: when the whole of it is used, what there is of the last epoch counts as one; when only
+    this call's time is, the run is saved as it is.
+
     Raises:
-        TrainingError: the loss is not a number, memory or disk is full, or the run in `out` has another recipe.
+        TrainingError: the loss is not a number, memory or disk is full, the run in `out` has another recipe, or the
+            budget leaves no time.
     """
     run = _start(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
     recipe, progress = bench.recipe, run.progress
-    while progress.epoch < recipe.epochs and not (recipe.patience and progress.stale >= recipe.patience):
-        began = time.monotonic()
+    held = resident(bench.films, bench.place.device)
+    if bench.budget and _goes_on(run, recipe):
+        run.pace = bench.budget.pace(progress.spent_s, progress.share)
+    while _goes_on(run, recipe):
+        began, first = time.monotonic(), progress.step
         if _begins_phase(progress, recipe):
             run.optimizer = begin_phase(run.net, recipe, progress.epoch)
         try:
-            loss = _epoch(run, bench)
+            loss = _epoch(run, bench, held)
         except KeyboardInterrupt:
             _save_last(run, bench)
             raise
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise _no_memory(recipe) from error
-        _finish_epoch(run, bench, loss, began)
+        if run.pace and run.pace.call_is_over and not run.pace.is_over:
+            _pause(run, run.pace, bench)
+            return
+        rate = (progress.step - first) * recipe.batch / (time.monotonic() - began)
+        if _validates(run, recipe):
+            _finish_epoch(run, bench, loss, rate)
+        else:
+            _next_epoch(progress)
 
 
-def _finish_epoch(run: Run, bench: Bench, loss: float, began: float) -> None:
+def _goes_on(run: Run, recipe: Recipe) -> bool:
+    progress = run.progress
+    stale = bool(recipe.patience) and progress.stale >= recipe.patience
+    return progress.epoch < recipe.epochs and not stale and not (run.pace and run.pace.is_over)
+
+
+def _validates(run: Run, recipe: Recipe) -> bool:
+    """Every epoch is validated, but within a budget only so many."""
+    return run.pace is None or run.pace.validates() or run.progress.epoch + 1 == recipe.epochs
+
+
+def _next_epoch(progress: Progress) -> None:
+    progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, 0.0
+
+
+def _pause(run: Run, pace: Pace, bench: Bench) -> None:
+    _save_last(run, bench)
+    if bench.place.writes:
+        left_minutes = (pace.left_s - pace.elapsed_s) / 60
+        tqdm.write(f"saved; the same command goes on, with {left_minutes:.1f} minutes of the budget left to train in")
+
+
+def _finish_epoch(run: Run, bench: Bench, loss: float, rate: float) -> None:
     how = bench.preprocessing(run.progress.epoch)
     auc = mean_auroc(predict(run.average, bench.validation, how, bench.place), bench.validation.labels)
     progress = run.progress
-    better = progress.epoch == 0 or auc > progress.best_auc
-    progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, 0.0
+    better = progress.best_auc == -math.inf or auc > progress.best_auc
+    _next_epoch(progress)
     progress.stale = 0 if better else progress.stale + 1
     if better and not math.isnan(auc):
         progress.best_auc = auc
     if progress.stale and progress.stale % bench.recipe.plateau_patience == 0:
         progress.reductions += 1
     if bench.place.writes:
-        _log(bench, epoch=progress.epoch, loss=loss, val_auc=auc, seconds=round(time.monotonic() - began))
+        _log(bench, epoch=progress.epoch, loss=loss, val_auc=auc, films_s=round(rate, 1))
         if better:
             _save(bench.out / "best.safetensors", run, bench, _named(run.average, "model."), val_auc=auc)
     _save_last(run, bench)
@@ -154,8 +195,11 @@ def _start(bench: Bench) -> Run:
     return run
 
 
-def _epoch(run: Run, bench: Bench) -> float:
-    """What is left of one pass over the films; the mean loss of the whole pass."""
+def _epoch(run: Run, bench: Bench, held: Tensor | None = None) -> float:
+    """What is left of one pass over the films, or of the time; the mean loss of the steps of this pass.
+
+    `held`: the training films in the memory of a GPU.
+    """
     recipe, progress, place = bench.recipe, run.progress, bench.place
     steps = steps_of(draw(bench.films.labels, recipe, progress.epoch), recipe, Share(place.rank, place.world))
     how = bench.preprocessing(progress.epoch)
@@ -167,11 +211,11 @@ def _epoch(run: Run, bench: Bench) -> float:
     bar = tqdm(total=len(steps), initial=progress.step, desc=title, unit="step", disable=not place.writes)
     with bar, torch.random.fork_rng():  # dropout and stochastic depth draw from the global generator
         for rows in steps[progress.step :]:
-            factor = rate_factor(recipe, progress.epoch, progress.step / len(steps), progress.reductions)
-            set_learning_rate(run.optimizer, factor)
+            share = epoch_share(recipe, progress.epoch, progress.step / len(steps), progress.share)
+            set_learning_rate(run.optimizer, rate_factor(recipe, progress.epoch, share, progress.reductions))
             random = generator(recipe.seed, progress.epoch, progress.step, place.rank)
             torch.manual_seed(random.initial_seed())
-            x, y = training_batch(bench.films, rows, recipe, how, random)
+            x, y = training_batch(bench.films, rows, recipe, how, random, held)
             x, y = x.to(place.device, memory_format=torch.channels_last), y.to(place.device)
             if bench.teachers:
                 y = bench.teachers.blend(x, y, recipe.teacher_share)
@@ -182,12 +226,25 @@ def _epoch(run: Run, bench: Bench) -> float:
             if time.monotonic() - saved > bench.save_every_s:
                 _save_last(run, bench)
                 saved = time.monotonic()
-    return progress.losses / len(steps)
+            if run.pace and _keep_time(run.pace, run.progress, bench, len(steps)):
+                break
+    return progress.losses / progress.step
+
+
+def _keep_time(pace: Pace, progress: Progress, bench: Bench, steps: int) -> bool:
+    """Within a budget: note what is spent of it; whether this call's time is over."""
+    pace.tick(bench.place.mean(pace.clock_s()))
+    progress.spent_s, progress.share = pace.spent_now_s(), pace.share_now()
+    said = pace.forecast(bench.recipe.batch, steps)
+    if said and bench.place.writes:
+        tqdm.write(said)
+    return pace.call_is_over
 
 
 def _wrapped(net: FilmNet, bench: Bench) -> nn.Module:
     """What a step calls: the network, under torch.compile or torchrun a wrapper that shares its weights."""
-    model: nn.Module = torch.compile(net) if bench.compiled else net  # type: ignore[assignment]
+    # dynamic=False: the shorter last step gets kernels of its own, instead of slower ones for any size for all steps.
+    model: nn.Module = torch.compile(net, dynamic=False) if bench.compiled else net  # type: ignore[assignment]
     if bench.place.world > 1:
         model = nn.parallel.DistributedDataParallel(model, find_unused_parameters=False)
     return model

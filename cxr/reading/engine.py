@@ -15,7 +15,8 @@ from cxr.errors import ModelFileError
 from cxr.modelfile import METADATA_KEY, OUTPUTS, ModelInfo
 from cxr.settings import Settings
 
-SHIPPED = Path(__file__).resolve().parent.parent / "weights" / "chestxray14.onnx"
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"  # the models that come with the project
+SHIPPED = WEIGHTS / "chestxray14.onnx"
 CPU_FLAGS = Path("/proc/cpuinfo")
 
 
@@ -76,6 +77,11 @@ class Engine:
         return outputs
 
 
+def read_info(model: Path) -> ModelInfo:
+    """What `model` says about itself, without compiling it. Raises ModelFileError as Engine does."""
+    return _read_info(_read(model), model)
+
+
 def _read(model: Path) -> openvino.Model:
     if not model.is_file():
         raise ModelFileError(f"There is no model file {model.name}; give an exported .onnx file with --model.")
@@ -95,7 +101,10 @@ def _read_info(network: openvino.Model, model: Path) -> ModelInfo:
         raise ModelFileError(f"{model.name} was not exported by this project; use `python -m cxr export`.") from error
     if not names.issuperset(OUTPUTS):
         raise ModelFileError(f"{model.name} has outputs {sorted(names)}, not {list(OUTPUTS)}; export it again.")
-    return ModelInfo.from_json(text)
+    try:
+        return ModelInfo.from_json(text)
+    except ModelFileError as error:
+        raise ModelFileError(f"{model.name}: {error}") from error
 
 
 def _precision(wanted: str) -> str:

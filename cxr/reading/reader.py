@@ -10,19 +10,20 @@ from cxr import __version__
 from cxr.errors import SettingError
 from cxr.films.film import Film
 from cxr.films.prepare import Box, prepare
-from cxr.modelfile import ModelInfo, OperatingPoint, apply_platt
+from cxr.modelfile import ModelInfo, OperatingPoint, apply_calibration
+from cxr.reading.derived import DerivedEngine
 from cxr.reading.engine import SHIPPED, Engine, Outputs
-from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report
+from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report, findings_of
 from cxr.settings import Settings
 
 
 class Reader:
     """Reads films with one model. `read` may be called from several threads at once."""
 
-    def __init__(self, engine: Engine, operating_points: str):
+    def __init__(self, engine: Engine | DerivedEngine, operating_points: str):
         self._engine = engine
         self.info: ModelInfo = engine.info
-        self._points = _points(self.info, operating_points)
+        self._points = points_of(self.info, operating_points)
         self.identity = ModelIdentity(
             self.info.name,
             self.info.task,
@@ -31,19 +32,20 @@ class Reader:
             self.info.architecture,
             engine.sha256,
             operating_points,
+            self.info.kind,
         )
         self._versions = {"cxr": __version__, "engine": engine.version}
 
     @classmethod
     def load(cls, path: str | Path | None = None, settings: Settings | None = None) -> "Reader":
-        """A reader of the model file `path`, else of the settings' model, else of the shipped one.
+        """A reader of the model file `path`, else of the first of the settings, else of the shipped chestxray14.
 
         Raises:
             ModelFileError: the file is missing, damaged, or not exported by this project.
         """
         settings = settings or Settings()
-        engine = Engine(Path(path or settings.model or SHIPPED), settings)
-        return cls(engine, settings.operating_point)
+        first = next(iter(settings.model_files), SHIPPED)
+        return cls(Engine(Path(path or first), settings), settings.operating_point)
 
     def read(self, film: Film) -> Report:
         """What the model sees in one film."""
@@ -69,11 +71,8 @@ class Reader:
 
     def _findings(self, logits: NDArray[np.float32]) -> tuple[Finding, ...]:
         """Logits (K,) -> calibrated findings, in the model's order."""
-        probabilities = apply_platt(logits, (self.info.platt[label] for label in self.info.labels))
-        return tuple(
-            Finding(label, float(p), self._points[label])
-            for label, p in zip(self.info.labels, probabilities, strict=True)
-        )
+        platt = [self.info.platt[label] for label in self.info.labels]
+        return findings_of(apply_calibration(logits, platt, self.info.kind), self._points, self.info.kind)
 
     def _scaled(self, maps: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(K, h, w) -> uint8 on each label's fixed scale: 255 is `map_scale` and beyond."""
@@ -82,10 +81,11 @@ class Reader:
         return np.asarray(np.rint(shares * 255), np.uint8)
 
 
-def _points(info: ModelInfo, name: str) -> dict[str, OperatingPoint]:
+def points_of(info: ModelInfo, name: str) -> dict[str, OperatingPoint]:
+    """The set `name` of the model's operating points, in the order of its labels. Raises SettingError without it."""
     if name not in info.operating_points:
         known = ", ".join(info.operating_points)
         raise SettingError(
             f"The model {info.name} has no operating points {name!r}; set CXR_OPERATING_POINT to {known}."
         )
-    return info.operating_points[name]
+    return {label: info.operating_points[name][label] for label in info.labels}

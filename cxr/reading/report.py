@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from cxr.errors import NotFound
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
 from cxr.modelfile import OperatingPoint
+from cxr.tasks import HEALTHY
 
 DISCLAIMER = "For research and education. Not a medical device: no decision about a patient may rest on it."
 
@@ -24,15 +26,31 @@ class Finding:
     label: str
     probability: float  # calibrated, in [0, 1]
     operating_point: OperatingPoint
+    above: bool  # multilabel: at or above the operating point; multiclass: the most probable of all
 
     @property
-    def above(self) -> bool:
-        return self.probability >= self.operating_point.threshold
+    def alarm(self) -> bool:
+        """Above, and not a label of the healthy."""
+        return self.above and self.label not in HEALTHY
 
     @property
     def title(self) -> str:
-        """The label as people write it: `Pleural_Thickening` -> `Pleural thickening`."""
-        return self.label.replace("_", " ").capitalize()
+        return title_of(self.label)
+
+
+def title_of(label: str) -> str:
+    """The label as people write it: `Pleural_Thickening` -> `Pleural thickening`."""
+    return label.replace("_", " ").capitalize()
+
+
+def findings_of(probabilities: Iterable[float], points: Mapping[str, OperatingPoint], kind: str) -> tuple[Finding, ...]:
+    """Findings of calibrated probabilities (K,), in the order of `points`; the one rule of what is above."""
+    given = [float(p) for p in probabilities]
+    if kind == "multiclass":
+        above = [k == int(np.argmax(given)) for k in range(len(given))]
+    else:
+        above = [p >= point.threshold for p, point in zip(given, points.values(), strict=True)]
+    return tuple(Finding(*parts) for parts in zip(points, given, points.values(), above, strict=True))
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,11 @@ class ModelIdentity:
     architecture: str
     sha256: str
     operating_points: str  # name of the set by which findings count as above
+    kind: str = "multilabel"  # reports stored before there were others do not say it
+
+    @property
+    def multiclass(self) -> bool:
+        return self.kind == "multiclass"
 
 
 @dataclass(frozen=True)
@@ -83,14 +106,27 @@ class Report:
         return np.asarray(self.maps[self._position(label)])
 
     def ranked(self) -> list[Finding]:
-        """Findings, the furthest above its own operating point first (log odds, so rare findings compare fairly)."""
+        """Findings, the furthest above its own operating point first (log odds, so rare findings compare fairly).
+
+        The classes of a multiclass model share one whole, so there the most probable comes first.
+        """
+        if self.model.multiclass:
+            return sorted(self.findings, key=lambda f: -f.probability)
         return sorted(self.findings, key=lambda f: _logit(f.operating_point.threshold) - _logit(f.probability))
+
+    def alarms(self) -> list[Finding]:
+        """The findings above that stand for a disease, ranked."""
+        return [finding for finding in self.ranked() if finding.alarm]
+
+    def top(self) -> Finding:
+        """The first alarm, else the first in rank."""
+        return next(iter(self.alarms()), self.ranked()[0])
 
     def to_dict(self) -> dict[str, Any]:
         """All but the maps, ready for JSON."""
         parts = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("maps", "findings")}
         plain = {name: dataclasses.asdict(p) if dataclasses.is_dataclass(p) else p for name, p in parts.items()}  # type: ignore[arg-type]
-        return {"findings": [{**dataclasses.asdict(f), "above": f.above} for f in self.findings], **plain}
+        return {"findings": [dataclasses.asdict(f) for f in self.findings], **plain}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())
@@ -100,7 +136,7 @@ class Report:
         """The report that `to_json()` and `maps_png()` stored."""
         raw = json.loads(text)
         findings = tuple(
-            Finding(f["label"], f["probability"], OperatingPoint(**f["operating_point"])) for f in raw["findings"]
+            Finding(**{**f, "operating_point": OperatingPoint(**f["operating_point"])}) for f in raw["findings"]
         )
         tall = cv2.imdecode(np.frombuffer(maps, np.uint8), cv2.IMREAD_GRAYSCALE)
         if tall is None:

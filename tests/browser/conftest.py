@@ -10,8 +10,11 @@ import pytest
 import waitress
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from cxr.reading.reader import Reader
+from cxr.reading.engine import SHIPPED
+from cxr.reading.readers import Readers
+from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk
+from tests.reading.tiny import tiny_model
 
 BROWSERS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -26,7 +29,11 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def served_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with open_desk(tmp_path_factory.mktemp("desk"), Reader.load(), heatmap_files=True, housekeeping=True) as desk:
+    """Two models: the shipped one, whose task is the default, and one for children that finds each film viral."""
+    folder = tmp_path_factory.mktemp("desk")
+    children = tiny_model(folder / "children.onnx", "pneumonia3", [0.0, 2.0, 1.0], [0.0, 2.0, 0.0])
+    readers = Readers.find(Settings(), [SHIPPED, children])
+    with open_desk(folder, readers, heatmap_files=True, housekeeping=True) as desk:
         yield desk
 
 

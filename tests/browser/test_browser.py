@@ -27,10 +27,17 @@ def phantom() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def classes_path(served_desk: Desk, phantom: dict[str, Any]) -> str:
+    """Page of a film that was read by a multiclass model."""
+    film = served_desk.api_upload("child.png", phantom["buffer"], task="pneumonia3").get_json()
+    return str(film["links"]["page"])
+
+
+@pytest.fixture(scope="session")
 def film_path(served_desk: Desk, phantom: dict[str, Any]) -> str:
     """Page of a film that was read, whose map of LIT is then lit below on the left, whatever the model's weights."""
     film = read_film(phantom["buffer"])
-    report = served_desk.intake.reader.read(film)
+    report = served_desk.reader.read(film)
     maps = np.zeros_like(report.maps)
     _, height, width = maps.shape
     rows, columns = np.mgrid[0.5:height, 0.5:width]
@@ -102,6 +109,32 @@ def test_findings_are_reached_and_chosen_by_keyboard(open_page: OpenPage, film_p
     expect(page.locator("#opacity-value")).to_have_text("61 %")
 
 
+def test_a_film_is_read_for_the_task_that_was_chosen(
+    open_page: OpenPage, phantom: dict[str, Any], shoot: Shoot
+) -> None:
+    page = open_page()
+    page.get_by_role("radio", name="bacterial, viral or none").check()
+    page.set_input_files("#film", phantom)
+    page.wait_for_url("**/films/*")
+    expect(page.locator("#findings-title")).to_have_text("Most probable: Viral")
+    expect(page.locator("#findings li")).to_have_count(3)
+    _open_film(page)
+    shoot(page, "classes")
+
+
+def test_files_chosen_one_after_another_keep_the_task_of_their_time(
+    open_page: OpenPage, phantom: dict[str, Any]
+) -> None:
+    page = open_page()
+    page.set_input_files("#film", [phantom, LETTER])
+    page.get_by_role("radio", name="bacterial, viral or none").check()
+    page.set_input_files("#film", phantom)
+    expect(page.locator("#tally")).to_have_text("2 read, 1 refused")
+    outcomes = page.locator(".uploads .done p").all_inner_texts()
+    assert "Viral is most probable. See the reading" in outcomes[1]
+    assert "Viral" not in outcomes[0]
+
+
 def test_a_refused_file_is_told_beside_the_film_that_was_read(
     open_page: OpenPage, phantom: dict[str, Any], shoot: Shoot
 ) -> None:
@@ -126,6 +159,7 @@ def test_upload_reading_and_deleting_work_without_javascript(
     open_page: OpenPage, phantom: dict[str, Any], shoot: Shoot
 ) -> None:
     page = open_page(java_script_enabled=False)
+    page.get_by_role("radio", name="fourteen findings").check()
     shoot(page, "upload-without-script")
     page.set_input_files("#film", [phantom, LETTER])
     page.get_by_role("button", name="Read the films").click()
@@ -154,10 +188,13 @@ def test_a_film_is_deleted_only_after_a_second_click(
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_no_page_has_an_accessibility_fault(open_page: OpenPage, film_path: str, shoot: Shoot, theme: str) -> None:
-    for name, path in {"upload": "/", "films": "/films", "film": f"{film_path}?finding={LIT}"}.items():
+def test_no_page_has_an_accessibility_fault(
+    open_page: OpenPage, film_path: str, classes_path: str, shoot: Shoot, theme: str
+) -> None:
+    film = f"{film_path}?finding={LIT}"
+    for name, path in {"upload": "/", "films": "/films", "film": film, "classes": classes_path}.items():
         page = open_page(path, color_scheme=theme)
-        if name == "film":
+        if name in ("film", "classes"):
             _open_film(page)
         shoot(page, f"{name}-{theme}")
         for summary in page.locator(".more-about summary, .confirm summary >> nth=0").all():

@@ -14,6 +14,7 @@ from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.tasks import CHESTXRAY14
 from tests.phantom import phantom_png
+from tests.reading.tiny import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,10 +89,55 @@ def test_a_name_that_is_not_utf_8_is_read_and_written(film: Path, tmp_path: Path
     assert _rows(out)[0]["film"].endswith("r\\xf6ntgen.png")
 
 
+@pytest.fixture
+def children(tmp_path: Path) -> Path:
+    return tiny_model(tmp_path / "children.onnx", "pneumonia3", [0.0, 2.0, 1.0], [0.0, 2.0, 3.0])
+
+
+def test_the_task_chooses_the_model_and_the_columns(
+    film: Path, children: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXR_MODEL", str(children))
+    columns = {"pneumonia3": ["bacterial", "viral", "normal"], "pneumonia": ["pneumonia"], "chestxray14": CHESTXRAY14}
+    for task, labels in columns.items():
+        out = tmp_path / f"{task}.csv"
+        assert main(["predict", str(film), "--task", task, "--csv", str(out)]) == 0
+        (row,) = _rows(out)
+        assert list(row) == ["film", "task", "model", *labels, "error"]
+        assert row["task"] == task
+    assert main(["predict", str(film), "--csv", str(tmp_path / "default.csv")]) == 0
+    (row,) = _rows(tmp_path / "default.csv")
+    assert float(row["viral"]) == pytest.approx(0.6652, abs=1e-3)
+
+
+def test_a_named_model_is_read_with_alone(film: Path, children: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(film), "--model", str(children), "--task", "chestxray14"]) == 1
+    assert "no model of the task 'chestxray14' here; choose one of: pneumonia3, pneumonia." in capsys.readouterr().err
+
+
+def test_of_classes_the_most_probable_is_said_and_drawn(
+    film: Path, children: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlays = tmp_path / "overlays"
+    assert main(["predict", str(film), "--model", str(children), "--overlays", str(overlays)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["MOST", "PROBABLE", "Viral", "66.5%"]
+    assert lines[2].split() == ["Normal", "24.5%"]
+    assert "operating point" not in "".join(lines)
+    assert [file.name for file in overlays.iterdir()] == ["0001_film_viral.png"]
+
+
+def test_a_healthy_class_is_no_alarm(film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_model(tmp_path / "healthy.onnx", "covid3", [0.0, 0.0, 9.0])
+    assert main(["predict", str(film), "--model", str(model), "--overlays", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:3] == ["most", "probable", "Normal"]
+    assert list((tmp_path / "none").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--task", "chestxray8"], "is of task chestxray14, not chestxray8"),
+        (["--task", "chestxray8"], "no model of the task 'chestxray8' here; choose one of: chestxray14"),
         (["--csv", "/nowhere/out.csv"], "cannot be written"),
         (["--model", "absent.onnx"], "There is no model file absent.onnx"),
     ],

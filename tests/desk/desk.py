@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse, encode_multipart
 from cxr.desk.app import create_app
 from cxr.desk.intake import Intake
 from cxr.reading.reader import Reader
+from cxr.reading.readers import Readers
 from cxr.settings import Settings
 
 Files = tuple[tuple[str, bytes], ...]
@@ -26,6 +27,11 @@ class Desk:
         self.app, self.folder = app, folder
         self.intake: Intake = app.extensions["intake"]
         self.client: FlaskClient = app.test_client()
+
+    @property
+    def reader(self) -> Reader:
+        """Of the default task."""
+        return self.intake.readers.of()
 
     def token(self) -> str:
         found = re.search(r'name="csrf_token" value="([^"]+)"', self.client.get("/").text)
@@ -56,12 +62,13 @@ class Desk:
 
 @contextmanager
 def open_desk(
-    folder: Path, reader: Reader, *, local: bool = True, housekeeping: bool = False, **settings: Any
+    folder: Path, reader: Reader | Readers, *, local: bool = True, housekeeping: bool = False, **settings: Any
 ) -> Iterator[Desk]:
     """Without housekeeping nothing moves but what the test does."""
     chosen = Settings(instance_path=str(folder / "instance"), **settings)
+    readers = reader if isinstance(reader, Readers) else Readers.holding(reader)
     with nullcontext() if housekeeping else mock.patch.object(Intake, "start"):
-        app = create_app(chosen, local=local, reader=reader, heatmap_folder=folder / "gradcam")
+        app = create_app(chosen, local=local, readers=readers, heatmap_folder=folder / "gradcam")
     intake = app.extensions["intake"]
     try:
         yield Desk(app, folder)

@@ -183,8 +183,8 @@ def test_two_films_in_one_api_request_are_refused(desk: Desk, film_png: bytes) -
 def test_an_unknown_task_is_refused_with_the_known_ones(desk: Desk, film_png: bytes) -> None:
     answer = desk.api_upload("a.png", film_png, task="toothache")
     assert answer.status_code == 400
-    assert desk.intake.reader.info.task in answer.get_json()["error"]
-    assert desk.api_upload("a.png", film_png, task=desk.intake.reader.info.task).status_code == 201
+    assert desk.reader.info.task in answer.get_json()["error"]
+    assert desk.api_upload("a.png", film_png, task=desk.reader.info.task).status_code == 201
 
 
 def test_a_film_or_an_upload_beyond_the_limits_is_refused(tmp_path, reader: Reader, film_png: bytes) -> None:

@@ -46,7 +46,7 @@ def test_one_film_leads_to_its_page_with_fourteen_findings(desk: Desk, film_png:
     page = desk.client.get(answer.location).text
     assert page.count('class="finding-name"') == LABELS
     assert "chest.png" in page and DISCLAIMER in page
-    assert desk.intake.reader.identity.sha256[:12] in page
+    assert desk.reader.identity.sha256[:12] in page
 
 
 @pytest.mark.parametrize("content", [phantom_png(256, bits=16), phantom_jpeg(256), phantom_dicom(256, 200)])
@@ -126,7 +126,7 @@ def test_the_api_answers_with_what_the_reader_says(desk: Desk, reader: Reader, f
 
 def test_a_chosen_finding_shows_its_heat_map_without_any_script(desk: Desk, film_png: bytes) -> None:
     page = desk.upload(("a.png", film_png)).location
-    label = desk.intake.reader.info.labels[3]
+    label = desk.reader.info.labels[3]
     assert f'src="{page}/heatmaps/{label}.png"' in desk.client.get(f"{page}?finding={label}").text
     assert 'class="heatmap"' not in desk.client.get(f"{page}?finding=").text
     assert desk.client.get(f"{page}/heatmaps/{label}.png").data.startswith(b"\x89PNG")

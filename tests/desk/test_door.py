@@ -9,6 +9,7 @@ import pytest
 from cxr.desk.app import ROOT, create_app
 from cxr.errors import SettingError
 from cxr.reading.reader import Reader
+from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk, sentence_of
 
@@ -97,12 +98,14 @@ def test_an_origin_that_is_none_is_refused(desk: Desk, film_png: bytes, origin: 
 
 def test_a_shared_desk_does_not_start_without_a_secret_key(tmp_path: Path, reader: Reader) -> None:
     with pytest.raises(SettingError, match="CXR_SECRET_KEY"):
-        create_app(Settings(instance_path=str(tmp_path)), reader=reader)
+        create_app(Settings(instance_path=str(tmp_path)), readers=Readers.holding(reader))
 
 
 def test_a_shared_desk_neither_writes_nor_serves_heatmap_files(tmp_path: Path, reader: Reader) -> None:
     with pytest.raises(SettingError, match="CXR_HEATMAP_FILES"):
-        create_app(Settings(instance_path=str(tmp_path), secret_key="k", heatmap_files=True), reader=reader)
+        create_app(
+            Settings(instance_path=str(tmp_path), secret_key="k", heatmap_files=True), readers=Readers.holding(reader)
+        )
     with open_desk(tmp_path, reader, local=False, secret_key="k") as desk:
         for path in DETOURS:
             assert desk.client.get(path).status_code == 404, path

@@ -16,6 +16,8 @@ import pytest
 
 from cxr.desk.app import ROOT
 from cxr.reading.reader import Reader
+from cxr.reading.readers import Readers
+from tests.reading.tiny import tiny_model
 
 MAIN = [sys.executable, "main.py", "--port", "0"]
 GUNICORN = [sys.executable, "-m", "gunicorn", "main:app", "--bind", "127.0.0.1:0"]
@@ -71,6 +73,23 @@ def test_a_shared_desk_without_a_secret_key_ends_with_a_sentence(tmp_path: Path,
     assert "Traceback" not in ended.stderr
 
 
+def test_the_flag_for_a_model_is_given_once_for_each_task(tmp_path: Path) -> None:
+    models = [tiny_model(tmp_path / f"{task}.onnx", task, [0.0] * 3) for task in ("covid3", "pneumonia3")]
+    flags = [flag for model in models for flag in ("--model", str(model))]
+    with _started([*MAIN, *flags], _environment(tmp_path, PYTHONUNBUFFERED="1")) as desk:
+        page = urlopen(_address(desk), timeout=30).read().decode()
+    offered = re.findall(r'name="task" value="(\w+)"', page)
+    assert offered == ["covid3", "chestxray14", "pneumonia3", "pneumonia"]
+
+
+def test_two_models_of_one_task_end_the_start_with_both_names(tmp_path: Path) -> None:
+    models = [tiny_model(tmp_path / name, "covid3", [0.0] * 3) for name in ("a.onnx", "b.onnx")]
+    ended = _run(MAIN, _environment(tmp_path, CXR_MODEL=os.pathsep.join(map(str, models))))
+    assert ended.returncode == 1
+    assert "a.onnx" in ended.stderr and "b.onnx are both models of the task covid3" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_missing_model_file_ends_the_start_with_its_name(tmp_path: Path) -> None:
     ended = _run([*MAIN, "--model", "nowhere.onnx"], _environment(tmp_path))
     assert ended.returncode == 1
@@ -108,7 +127,7 @@ def test_the_application_is_made_once_and_not_by_an_import(
     assert "app" not in vars(main)
     monkeypatch.setenv("CXR_INSTANCE_PATH", str(tmp_path))
     monkeypatch.setenv("CXR_SECRET_KEY", "k")
-    monkeypatch.setattr("cxr.desk.app.Reader.load", lambda *_: reader)
+    monkeypatch.setattr("cxr.desk.app.Readers.find", lambda *_: Readers.holding(reader))
     made = main.app
     try:
         assert main.app is made and vars(main)["app"] is made

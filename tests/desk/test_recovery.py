@@ -133,7 +133,7 @@ def test_a_fault_while_reading_is_told_and_kept_apart_from_other_films(
         raise RuntimeError("Doe^Jane")
 
     with monkeypatch.context() as broken:
-        broken.setattr(desk.intake.reader, "read", break_down)
+        broken.setattr(desk.reader, "read", break_down)
         film = desk.api_upload("secret name.png", film_png).get_json()
     assert film["state"] == "failed"
     assert "its log says more" in film["error"] and "Doe" not in film["error"]

@@ -20,6 +20,7 @@ from cxr.desk.store import HOUR_S, NewFilm, Store
 from cxr.desk.tables import DiscardedHeatmaps
 from cxr.errors import SettingError
 from cxr.reading.reader import Reader
+from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk, sentence_of
 
@@ -215,20 +216,20 @@ def test_a_database_that_cannot_be_used_stops_the_start_with_a_sentence(
     tmp_path: Path, reader: Reader, url: str
 ) -> None:
     with pytest.raises(SettingError, match=BAD_URLS[url]) as told:
-        create_app(Settings(instance_path=str(tmp_path), database_url=url), local=True, reader=reader)
+        create_app(Settings(instance_path=str(tmp_path), database_url=url), local=True, readers=Readers.holding(reader))
     assert "CXR_DATABASE_URL" in str(told.value) and "geheim" not in str(told.value)
 
 
 def test_a_file_that_is_no_database_stops_the_start(tmp_path: Path, reader: Reader) -> None:
     (tmp_path / "desk.sqlite3").write_bytes(b"This is a letter, not a database.\n" * 100)
     with pytest.raises(SettingError, match="file is not a database"):
-        create_app(Settings(instance_path=str(tmp_path)), local=True, reader=reader)
+        create_app(Settings(instance_path=str(tmp_path)), local=True, readers=Readers.holding(reader))
 
 
 def test_an_instance_folder_that_cannot_hold_films_stops_the_start(tmp_path: Path, reader: Reader) -> None:
     (tmp_path / "films").write_bytes(b"")
     with pytest.raises(SettingError, match="CXR_INSTANCE_PATH"):
-        create_app(Settings(instance_path=str(tmp_path)), local=True, reader=reader)
+        create_app(Settings(instance_path=str(tmp_path)), local=True, readers=Readers.holding(reader))
 
 
 def test_a_desk_whose_database_does_not_answer_is_not_ready(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from cxr.settings import Settings
 from cxr.tasks import CHESTXRAY14
 from predictions import Predictor
 from tests.phantom import draw_phantom, phantom_png
+from tests.reading.tiny import tiny_info, tiny_model, write_model
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,21 @@ def test_a_model_with_other_outputs_is_refused(tmp_path: Path) -> None:
     text = Engine(SHIPPED).info.to_json()
     with pytest.raises(ModelFileError, match=r"has outputs \['y'\]"):
         Engine(_identity(tmp_path / "other.onnx", text))
+
+
+def test_metadata_that_cannot_be_read_is_told_with_the_file(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "strange.onnx", replace(tiny_info("covid3"), kind="ordinal"), [0.0] * 3, [0.0] * 3)
+    with pytest.raises(ModelFileError, match=r"strange\.onnx: The model file is of kind 'ordinal'"):
+        Engine(file)
+
+
+def test_classes_are_calibrated_by_one_temperature(tmp_path: Path) -> None:
+    file = tiny_model(tmp_path / "tiny.onnx", "covid3", [2.0, 4.0, 0.0], slope=0.5)
+    report = Reader.load(file, Settings(precision="f32")).read(Film(draw_phantom(64, 64), Metadata("PNG", 8)))
+    expected = np.exp([1.0, 2.0, 0.0]) / np.exp([1.0, 2.0, 0.0]).sum()
+    np.testing.assert_allclose([f.probability for f in report.findings], expected, atol=1e-6)
+    assert [f.above for f in report.findings] == [False, True, False]
+    assert report.model.multiclass
 
 
 def test_a_model_without_calibration_of_a_label_is_refused() -> None:

@@ -1,5 +1,6 @@
 """A report: what is above, in which order, and how its maps are drawn."""
 
+import dataclasses
 import json
 
 import cv2
@@ -10,7 +11,7 @@ from cxr.errors import NotFound
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
 from cxr.modelfile import OperatingPoint
-from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report
+from cxr.reading.report import FilmCheck, ModelIdentity, Report, findings_of
 
 MODEL = ModelIdentity("tiny", "chestxray14", "Tiny", "nobody", "none", "0" * 64, "youden")
 
@@ -18,20 +19,55 @@ MODEL = ModelIdentity("tiny", "chestxray14", "Tiny", "nobody", "none", "0" * 64,
 def _report(box: Box = Box(), **probabilities: float) -> Report:
     given = probabilities or {"Mass": 0.2, "Hernia": 0.02, "Pleural_Thickening": 0.3}
     thresholds = {"Mass": 0.1, "Hernia": 0.001, "Pleural_Thickening": 0.4}
-    findings = tuple(Finding(label, p, OperatingPoint(thresholds[label], 0.8, 0.7)) for label, p in given.items())
+    points = {label: OperatingPoint(thresholds[label], 0.8, 0.7) for label in given}
+    findings = findings_of(given.values(), points, "multilabel")
     maps = np.zeros((len(findings), 2, 2), np.uint8)
     maps[0, 0, 0] = 255
     return Report(findings, maps, box, MODEL, FilmCheck(), Metadata("PNG", 8), {"cxr": "0"}, {"engine": 1.5})
 
 
+def _classes(bacterial: float, viral: float, normal: float) -> Report:
+    """Of a multiclass model, all of whose thresholds are 0.3."""
+    labels = ("bacterial", "viral", "normal")
+    points = {label: OperatingPoint(0.3, 0.8, 0.7) for label in labels}
+    model = dataclasses.replace(MODEL, kind="multiclass")
+    maps = np.zeros((3, 2, 2), np.uint8)
+    findings = findings_of((bacterial, viral, normal), points, "multiclass")
+    return Report(findings, maps, Box(), model, FilmCheck(), Metadata("PNG", 8))
+
+
 def test_a_finding_is_above_from_its_own_operating_point_on() -> None:
-    assert Finding("Mass", 0.1, OperatingPoint(0.1, 0.8, 0.7)).above
-    assert not Finding("Mass", 0.0999, OperatingPoint(0.1, 0.8, 0.7)).above
+    point = {"Mass": OperatingPoint(0.1, 0.8, 0.7)}
+    assert findings_of([0.1], point, "multilabel")[0].above
+    assert not findings_of([0.0999], point, "multilabel")[0].above
 
 
 def test_a_finding_without_an_operating_point_is_never_above() -> None:
     nan = float("nan")
-    assert not Finding("Mass", 1.0, OperatingPoint(nan, nan, nan)).above
+    assert not findings_of([1.0], {"Mass": OperatingPoint(nan, nan, nan)}, "multilabel")[0].above
+
+
+def test_of_classes_the_most_probable_alone_is_above_whatever_the_operating_points() -> None:
+    report = _classes(0.35, 0.4, 0.25)
+    assert [f.above for f in report.findings] == [False, True, False]
+    assert [f.label for f in report.ranked()] == ["viral", "bacterial", "normal"]
+    assert [f.label for f in report.alarms()] == ["viral"]
+
+
+def test_a_healthy_class_is_above_without_an_alarm() -> None:
+    report = _classes(0.1, 0.3, 0.6)
+    assert report.finding("normal").above
+    assert report.alarms() == []
+    assert report.top().label == "normal"
+
+
+def test_no_finding_above_its_point_is_no_alarm_and_not_the_top_one() -> None:
+    points = {label: OperatingPoint(0.1, 0.8, 0.7) for label in ("No_Finding", "Edema")}
+    report = dataclasses.replace(_report(), findings=findings_of([0.9, 0.2], points, "multilabel"))
+    assert [f.above for f in report.findings] == [True, True]
+    assert report.ranked()[0].label == "No_Finding"
+    assert [f.label for f in report.alarms()] == ["Edema"]
+    assert report.top().label == "Edema"
 
 
 def test_findings_are_ranked_by_how_far_they_are_above_their_own_point() -> None:
@@ -52,6 +88,20 @@ def test_a_report_survives_being_stored() -> None:
     again = Report.restore(report.to_json(), report.maps_png())
     np.testing.assert_array_equal(again.maps, report.maps)
     assert again.to_dict() == report.to_dict()
+
+
+def test_a_report_stored_by_an_earlier_version_is_restored_with_what_was_above() -> None:
+    stored = json.loads(_report().to_json())
+    del stored["model"]["kind"]
+    stored["findings"][2]["above"] = True  # whatever would be decided today
+    again = Report.restore(json.dumps(stored), _report().maps_png())
+    assert [f.above for f in again.findings] == [True, True, True]
+    assert not again.model.multiclass
+
+
+def test_a_finding_as_json_has_four_fields() -> None:
+    fields = {"label", "probability", "operating_point", "above"}
+    assert [set(finding) for finding in _report().to_dict()["findings"]] == [fields] * 3
 
 
 def test_json_holds_no_map_and_says_what_is_above() -> None:

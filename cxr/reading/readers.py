@@ -1,0 +1,117 @@
+"""Several models in one process: the reader of each task, loaded when it is first asked for."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr.errors import BadRequest, SettingError
+from cxr.modelfile import ModelInfo
+from cxr.reading.derived import SOURCES, DerivedEngine, derived_info
+from cxr.reading.engine import WEIGHTS, Engine, read_info
+from cxr.reading.reader import Reader, points_of
+from cxr.settings import Settings
+
+FIRST_TASK = "chestxray14"  # the default where no model file is given
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model file, and what it is as a model of the task that it serves."""
+
+    file: Path
+    info: ModelInfo
+
+
+class Readers:
+    """Task -> reader. Safe to share among threads."""
+
+    def __init__(self, models: dict[str, Model], default: str, settings: Settings):
+        """`models` by task. Raises SettingError when one lacks the operating points of the settings."""
+        self.default = default
+        self._models, self._settings = models, settings
+        self._readers: dict[str, Reader] = {}
+        self._engines: dict[Path, Engine] = {}
+        self._loading = threading.Lock()
+        for model in models.values():
+            points_of(model.info, settings.operating_point)
+
+    @classmethod
+    def find(cls, settings: Settings, given: Sequence[Path] = (), *, shipped: Path | None = WEIGHTS) -> "Readers":
+        """Readers of the files `given`, else of those of the settings; models of the folder `shipped` serve the rest.
+
+        Every file is read here, so that a damaged one is found at the start; none is compiled yet.
+
+        Raises:
+            ModelFileError: a file is missing, damaged, or not exported by this project.
+            SettingError: two files are models of one task, or one lacks the operating points of the settings.
+        """
+        own = _by_task(given or settings.model_files)
+        models = (_by_task(sorted(shipped.glob("*.onnx"))) if shipped else {}) | own
+        default = next(iter(own), FIRST_TASK if FIRST_TASK in models else next(iter(models), ""))
+        if not default:
+            raise SettingError(f"There is no model file in {shipped}; give one with --model or CXR_MODEL.")
+        first = {default: models[default]}
+        return cls(first | models | _derived(models), default, settings)
+
+    @classmethod
+    def holding(cls, *readers: Reader) -> "Readers":
+        """Readers that are loaded already; the task of the first is the default."""
+        made = cls({r.info.task: Model(Path(), r.info) for r in readers}, readers[0].info.task, Settings())
+        made._readers = {r.info.task: r for r in readers}
+        return made
+
+    @property
+    def tasks(self) -> dict[str, ModelInfo]:
+        """What is served, by task; the default first."""
+        return {task: model.info for task, model in self._models.items()}
+
+    def of(self, task: str = "") -> Reader:
+        """The reader of `task`, or of the default.
+
+        Raises:
+            BadRequest: there is no model of the task.
+            ModelFileError: its file was moved or damaged since the start.
+        """
+        task = task or self.default
+        self.validate(task)
+        reader = self._readers.get(task)  # a reader that is there must not wait until another one is loaded
+        if reader is None:
+            with self._loading:
+                reader = self._readers.get(task) or self._load(task)
+                self._readers[task] = reader
+        return reader
+
+    def validate(self, task: str) -> None:
+        """Raises BadRequest when there is no model of `task`."""
+        if task not in self._models:
+            raise BadRequest(
+                f"There is no model of the task {task[:64]!r} here; choose one of: {', '.join(self._models)}."
+            )
+
+    def _load(self, task: str) -> Reader:
+        file = self._models[task].file
+        if file not in self._engines:
+            self._engines[file] = Engine(file, self._settings)
+        engine = self._engines[file]
+        own = engine.info.task == task
+        return Reader(engine if own else DerivedEngine(engine, task), self._settings.operating_point)
+
+
+def _by_task(files: Iterable[Path]) -> dict[str, Model]:
+    """In the order of the files. Raises SettingError when two are models of one task."""
+    models: dict[str, Model] = {}
+    for file in dict.fromkeys(files):
+        info = read_info(file)
+        if info.task in models:
+            raise SettingError(
+                f"{models[info.task].file} and {file} are both models of the task {info.task}; give one of them."
+            )
+        models[info.task] = Model(file, info)
+    return models
+
+
+def _derived(models: dict[str, Model]) -> dict[str, Model]:
+    """Models of tasks that have none of their own, but whose source has."""
+    wanted = {task: models[source] for task, source in SOURCES.items() if task not in models and source in models}
+    return {task: Model(model.file, derived_info(model.info, task)) for task, model in wanted.items()}
