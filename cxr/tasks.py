@@ -1,10 +1,11 @@
 """What is predicted: label names, how a film is prepared for the model, and how the model is trained."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+GREY_MEAN, GREY_STD = (0.449,), (0.226,)  # of one channel: the mean of ImageNet's three
 
 
 @dataclass(frozen=True)
@@ -117,26 +118,55 @@ CHILDREN = "children of one to five years, frontal films"
 COVID_ERA = "adults with films like those of the first COVID-19 waves"
 HEALTHY = frozenset({"normal", "No_Finding"})  # labels that raise no alarm
 
+# What the published systems share: Adam at one rate for all layers, and the last weights as they are.
+_PLAIN = Recipe(
+    pooling="avg", optimizer="adam", lr=1e-4, new_layer_lr=1.0, weight_decay=0.0, schedule="constant", warmup=0.0,
+    clip=0.0, ema=0.0,
+)  # fmt: skip
+# ResNet-50 with LSE pooling. Published at 512 px; films here are 256 px, so 224 unless `--size 512` is given.
+_EIGHT = replace(_PLAIN, arch="resnet50", pooling="lse", loss="weighted_bce", batch=16, epochs=5)
+_CHEXPERT = replace(_PLAIN, arch="densenet121", epochs=8, patience=3)
+# First phase: the head alone, fewer epochs than the patience. Second: the last dense block too, ten times slower.
+_CHILDREN = replace(
+    _PLAIN, arch="densenet201", head="dense512", size=300, loss="weighted_cross_entropy", epochs=25, patience=6,
+    head_epochs=5, head_lr=1e-4, frozen=4, lr=1e-5, schedule="plateau", plateau_factor=0.3, plateau_patience=3,
+    augmentation=replace(NO_AUGMENTATION, rotation=10.0, shift=0.05, zoom=0.1, flip=0.5),
+)  # fmt: skip
+_BINARY = replace(_PLAIN, arch="binarycnn", pooling="flatten", head="dense512", lr=3e-4, epochs=30, patience=5)
+_COVID = replace(
+    _PLAIN, arch="simplecnn", pooling="flatten", head="dense256", loss="weighted_cross_entropy", lr=3e-4, epochs=30,
+    patience=6, augmentation=replace(NO_AUGMENTATION, contrast=0.3, noise=0.05, speckle=0.1),
+)  # fmt: skip
+_FOUR = replace(_PLAIN, arch="densenet121", loss="cross_entropy", sampling="balanced", epochs=20, patience=5)
+
+# Kermany's films come squashed to a square. Among COVID films the class tells the hospital and so the shape of the
+# film: bars of padding would give the class away, so these are squashed too.
+_SQUASHED = Preprocessing(fit="squash")
+
 TASKS = {
     task.name: task
     for task in (
         Task("chestxray14", "Adult chest film, fourteen findings", ADULTS, CHESTXRAY14),
-        Task("chestxray8", "Adult chest film, eight findings", ADULTS, CHESTXRAY14[:8]),
-        Task("chexpert14", "Adult chest film, fourteen observations of CheXpert", ADULTS, CHEXPERT14),
+        Task("chestxray8", "Adult chest film, eight findings", ADULTS, CHESTXRAY14[:8], recipe=_EIGHT),
+        Task("chexpert14", "Adult chest film, fourteen observations of CheXpert", ADULTS, CHEXPERT14, recipe=_CHEXPERT),
         Task(
             "pneumonia3",
             "Child's pneumonia: bacterial, viral or none",
             CHILDREN,
             ("bacterial", "viral", "normal"),
             "multiclass",
+            replace(_SQUASHED, size=_CHILDREN.size),
+            _CHILDREN,
         ),
-        Task("pneumonia", "Child's pneumonia", CHILDREN, ("pneumonia",)),
+        Task("pneumonia", "Child's pneumonia", CHILDREN, ("pneumonia",), preprocessing=_SQUASHED, recipe=_BINARY),
         Task(
             "covid3",
             "COVID-19, another pneumonia, or neither",
             COVID_ERA,
             ("covid", "pneumonia", "normal"),
             "multiclass",
+            replace(_SQUASHED, mean=GREY_MEAN, std=GREY_STD),
+            _COVID,
         ),
         Task(
             "covid4",
@@ -144,6 +174,8 @@ TASKS = {
             COVID_ERA,
             ("covid", "lung_opacity", "viral_pneumonia", "normal"),
             "multiclass",
+            _SQUASHED,
+            _FOUR,
         ),
     )
 }

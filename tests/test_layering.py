@@ -23,16 +23,17 @@ FLOORS = (
 # Inside a wing a later module imports earlier ones, never the other way.
 WINGS = {
     "cxr.films": (
-        "film", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata", "dicomfile",
-        "dicom", "read",
+        "film", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata", "dicomsigns",
+        "dicomfile", "dicom", "read",
     ),
     "cxr.learning": (
-        "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "boxes", "batches",
-        "devices", "preactivation", "trunks", "models", "explain", "schedule", "checkpoints", "distillation", "training", "looking",
-        "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "training_command",
-        "testing_command", "commands",
+        "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "supply",
+        "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain", "schedule",
+        "budget", "checkpoints", "parts", "ensemble", "distillation", "training", "looking", "calibration",
+        "figures", "evaluation", "charts", "evaluation_report", "export", "release", "training_command",
+        "remote_command", "testing_command", "commands",
     ),
-    "cxr.reading": ("engine", "report", "reader"),
+    "cxr.reading": ("engine", "derived", "report", "reader", "readers"),
     "cxr.desk": (
         "tables", "store", "pictures", "intake", "uploads", "views", "pages", "api", "door", "app", "serve",
     ),

@@ -14,29 +14,11 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
 from cxr.errors import CxrError, NotAFilm, TooLarge, UnreadableFilm
+from cxr.films.dicomsigns import EXPLICIT_VRS, PREAMBLE, PREFIX, has_prefix, is_dicom
 from cxr.films.film import Limits
 from cxr.films.pixeldata import BIG_ENDIAN, DEFLATED, LITTLE_ENDIAN, LITTLE_ENDIAN_IMPLICIT
 from cxr.settings import MIB, variable
 
-_PREFIX = b"DICM"
-_PREAMBLE = 128
-_EXPLICIT_VRS = {
-    b"UL",
-    b"UI",
-    b"OB",
-    b"CS",
-    b"SH",
-    b"LO",
-    b"DA",
-    b"TM",
-    b"DT",
-    b"PN",
-    b"ST",
-    b"LT",
-    b"SQ",
-    b"US",
-    b"UN",
-}
 _PART_BYTES = 16 * MIB
 MAX_READS = 200_000  # a film's header has a few hundred elements; each takes up to five reads
 
@@ -61,11 +43,6 @@ class DicomFile:
 
     dataset: Dataset
     transfer_syntax: str
-
-
-def is_dicom(data: bytes) -> bool:
-    """Do the bytes begin like a DICOM file (PS3.10 7.1), or like a bare dataset, in group 2 or 8?"""
-    return data[_PREAMBLE : _PREAMBLE + 4] == _PREFIX or _is_bare_dataset(data)
 
 
 def parse_dicom(data: bytes, limits: Limits) -> DicomFile:
@@ -101,7 +78,7 @@ def damage_is_unreadable() -> Iterator[None]:
 
 
 def _parse(data: bytes, limits: Limits) -> DicomFile:
-    start = _PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == _PREFIX else 0
+    start = PREAMBLE + len(PREFIX) if has_prefix(data) else 0
     stream = _MeteredBytes(data)
     stream.seek(start)
     meta = read_dataset(stream, False, True, stop_when=_after_file_meta)
@@ -120,18 +97,8 @@ def _after_file_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
     return tag >> 16 != 2
 
 
-def _is_bare_dataset(data: bytes) -> bool:
-    """Early writers, and some PACS exports, leave out preamble and file meta."""
-    if data[:2] == b"\x00\x08":
-        return data[4:6] in _EXPLICIT_VRS  # big endian
-    if data[:2] not in (b"\x02\x00", b"\x08\x00") or data[3:4] != b"\x00":
-        return False
-    implicit_length = int.from_bytes(data[4:8], "little")
-    return data[4:6] in _EXPLICIT_VRS or (len(data) > 8 and implicit_length <= 64)
-
-
 def _guess_transfer_syntax(element: bytes) -> str:
-    if element[4:6] not in _EXPLICIT_VRS:
+    if element[4:6] not in EXPLICIT_VRS:
         return LITTLE_ENDIAN_IMPLICIT  # the default of PS3.5 10.1
     return BIG_ENDIAN if element[:1] == b"\x00" else LITTLE_ENDIAN
 

@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cxr.errors import NotAFilm, NotFound, UnreadableFilm
-from cxr.films.dicom import describe, film_of
-from cxr.films.dicomfile import DicomFile, is_dicom, parse_dicom
+from cxr.errors import CxrError, NotAFilm, NotFound, UnreadableFilm
+from cxr.films.dicomsigns import has_prefix, is_dicom
 from cxr.films.film import Film, Limits, Metadata, shown
 from cxr.films.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_raster
+
+if TYPE_CHECKING:
+    from cxr.films.dicomfile import DicomFile
 
 _SEND = "Send the film as PNG, JPEG or DICOM."
 _OTHER_FORMATS = {
@@ -54,7 +57,7 @@ def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_
         NotAFilm: not PNG, JPEG or DICOM, or a folder.
         TooLarge: beyond the limits, by its header.
         UnreadableFilm: damaged, or not to be opened, or not a frontal chest radiograph by its header.
-        CxrError: the decoder of its transfer syntax is not installed.
+        CxrError: pydicom, or the decoder of its transfer syntax, is not installed.
         MemoryError, OSError: faults of the machine and not of the film: no memory, no process for a decoder.
     """
     data = source if isinstance(source, bytes) else _read_file(Path(source), limits)
@@ -62,6 +65,20 @@ def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_
     if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
         return read_raster(data, limits)
     _validate_dicom(data)
+    return _read_dicom(data, limits)
+
+
+def _read_dicom(data: bytes, limits: Limits) -> Film:
+    """Imports the DICOM code now: PNG and JPEG films are read, and trained on, where pydicom is not installed."""
+    try:
+        from cxr.films.dicom import describe, film_of
+        from cxr.films.dicomfile import parse_dicom
+    except ModuleNotFoundError as error:
+        package = (error.name or "pydicom").partition(".")[0]
+        raise CxrError(
+            f"The film is DICOM, and the Python package {package} that reads it is not installed. "
+            "Install what requirements-desk.txt lists, or send the film as PNG."
+        ) from error
     file = parse_dicom(data, limits)
     _validate_kind(file, describe(file))
     return film_of(file, limits)
@@ -85,7 +102,7 @@ def _validate_dicom(data: bytes) -> None:
     if not data:
         raise NotAFilm(f"The file is empty. {_SEND}")
     known = next((name for start, name in _OTHER_FORMATS.items() if data.startswith(start)), None)
-    if known and data[128:132] != b"DICM":
+    if known and not has_prefix(data):
         raise NotAFilm(f"The file is {known}. {_SEND}")
     if not is_dicom(data):
         kind = "a text" if _is_text(data[:512]) else "of an unknown format"
@@ -96,7 +113,7 @@ def _is_text(beginning: bytes) -> bool:
     return not any(byte < 32 and byte not in b"\t\n\r\f" for byte in beginning)
 
 
-def _validate_kind(file: DicomFile, metadata: Metadata) -> None:
+def _validate_kind(file: "DicomFile", metadata: Metadata) -> None:
     """Is it a frontal chest radiograph, as far as the header knows?"""
     if str(file.dataset.get("MediaStorageSOPClassUID")) == _DICOMDIR:
         raise UnreadableFilm("The file is a DICOMDIR, a list of files. Send the films that it lists.")

@@ -27,10 +27,17 @@ class Checkpoint:
     record: dict[str, Any]  # data, versions, figures; goes into the exported file's training record
 
     def network(self, prefix: str = "model.") -> FilmNet:
-        """The network with the tensors under `prefix` as its weights."""
-        task = TASKS[self.task]
-        net = network(task, self.recipe)
-        net.load_state_dict(strip(self.tensors, prefix))
+        """The network with the tensors under `prefix` as its weights.
+
+        Raises:
+            ModelFileError: they are not the weights of the network that the recipe names.
+        """
+        net = network(TASKS[self.task], self.recipe)
+        try:
+            net.load_state_dict(strip(self.tensors, prefix))
+        except RuntimeError as error:
+            why = str(error).splitlines()[-1].strip()
+            raise ModelFileError(f"The checkpoint's weights are not those of {self.recipe.arch}: {why}") from error
         return net
 
     def preprocessing(self) -> Preprocessing:
@@ -93,7 +100,7 @@ def load(file: Path) -> Checkpoint:
             about = json.loads(stored.metadata()["cxr"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
         recipe = Recipe.from_dict(about["recipe"])
-        return Checkpoint(tensors, about["task"], recipe, about["epoch"], about["record"])
+        return Checkpoint(tensors, TASKS[about["task"]].name, recipe, about["epoch"], about["record"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{file.name} is not a checkpoint of this project, or is damaged ({error}).") from error
 

@@ -21,7 +21,7 @@ from cxr.learning.csv_layouts import (
     read_nih,
 )
 from cxr.learning.folder_layouts import are_class_folders, class_folder_parts, is_kermany, kermany_parts
-from cxr.learning.packing import MOST_UNREADABLE, PackedFilms, pack
+from cxr.learning.packing import MOST_UNREADABLE, PackedFilms, pack, packed_side
 from cxr.learning.tables import FilmTable, Wanted, check_apart, index_films, split_by_patient
 from cxr.tasks import Task
 
@@ -38,6 +38,7 @@ __all__ = [
     "detect",
     "index_films",
     "pack",
+    "packed_side",
     "read_data_set",
     "read_nih",
     "read_part",
@@ -147,7 +148,7 @@ class DataSet:
             first = f", first {table.missing[0]}" if table.missing else ""
             raise TrainingDataError(
                 f"{len(table.missing)} of the {named} films of the {source} part are not in the folder{first}; "
-                f"more than {most_unreadable:.0%} may not be missing."
+                f"more than {most_unreadable:.0%} may not be missing (--most-unreadable allows more)."
             )
 
 

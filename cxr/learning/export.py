@@ -1,4 +1,4 @@
-"""Checkpoint -> one ONNX file with outputs (logits, maps, distance), 8-bit weights, and `ModelInfo` in its metadata."""
+"""Trained networks -> one ONNX file: outputs (logits, maps, distance), 8-bit weights, `ModelInfo` in its metadata."""
 
 import warnings
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from cxr.learning.explain import gradcam
-from cxr.learning.models import FilmNet
+from cxr.learning.ensemble import Ensemble
 from cxr.modelfile import METADATA_KEY, OUTPUTS, ModelInfo
 
 OPSET = 18
@@ -65,7 +64,7 @@ class ExportNet(nn.Module):
     components: Tensor
     variances: Tensor
 
-    def __init__(self, net: FilmNet, space: FeatureSpace):
+    def __init__(self, net: Ensemble, space: FeatureSpace):
         super().__init__()
         self.net = net
         self.rest = space.rest
@@ -73,13 +72,12 @@ class ExportNet(nn.Module):
             self.register_buffer(name, tensor)
 
     def forward(self, films: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.net.features(films)
-        far = distance(features.mean((2, 3)), self.mean, self.components, self.variances, self.rest)
-        return self.net.head(features), gradcam(self.net, features), far
+        logits, maps, pooled = self.net(films)
+        return logits, maps, distance(pooled, self.mean, self.components, self.variances, self.rest)
 
 
-def export(net: FilmNet, space: FeatureSpace, info: ModelInfo, file: Path) -> None:
-    """Write the ONNX file of a trained network; the batch size stays free."""
+def export(net: Ensemble, space: FeatureSpace, info: ModelInfo, file: Path) -> None:
+    """Write the ONNX file of one or more trained networks; the batch size stays free."""
     how = info.preprocessing
     example = torch.zeros(2, how.channels, how.size, how.size)
     graph = _to_onnx(ExportNet(net, space).eval(), example)

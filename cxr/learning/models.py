@@ -152,9 +152,13 @@ class FilmNet(nn.Module):
     def pooled(self, features: Tensor) -> Tensor:
         """A (N, K, h, w) -> what the dense layers see (N, M)."""
         x: Tensor = self.pooling(features)
-        if self.norm is not None:
-            x = self.norm(x)
-        return x
+        if self.norm is None:
+            return x
+        if self.training and len(x) == 1:  # the last film of an epoch alone has no variance
+            return nn.functional.batch_norm(
+                x, self.norm.running_mean, self.norm.running_var, self.norm.weight, self.norm.bias, eps=self.norm.eps
+            )
+        return self.norm(x)  # type: ignore[no-any-return]
 
     def forward(self, films: Tensor) -> Tensor:
         return self.head(self.features(films))
@@ -176,6 +180,7 @@ class FilmNet(nn.Module):
         trunk = {f"trunk.{name}": t.float() for name, t in translate_start(self.arch, tensors).items()}
         here = self.state_dict()
         given = {name: t for name, t in own.items() if self._takes_over(name, t)} if own else trunk
+        given = {name: _in_one_channel(t, here[name]) if name in here else t for name, t in given.items()}
         strangers = [name for name, t in given.items() if name not in here or here[name].shape != t.shape]
         if strangers:
             raise ModelFileError(f"{file.name} does not fit {self.arch}: its {strangers[0]!r} has no place there.")
@@ -205,6 +210,18 @@ class FilmNet(nn.Module):
         """Whether the parameter `name` starts at random and so learns at the higher rate."""
         inside = name.removeprefix("trunk.")
         return inside == name or inside.startswith(self.new_layers)
+
+
+def _in_one_channel(given: Tensor, here: Tensor) -> Tensor:
+    """Weights of an input of three equal channels -> those of one channel, where that is all that differs.
+
+    A convolution adds its channels up; the BatchNorm on an input has one row for each, which are averaged.
+    """
+    if given.ndim == 4 and given.shape[1] == 3 and here.shape == (given.shape[0], 1, *given.shape[2:]):
+        return given.sum(1, keepdim=True)
+    if given.shape == (3,) and here.shape == (1,):
+        return given.mean(0, keepdim=True)
+    return given
 
 
 def build(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +18,15 @@ from cxr.films.prepare import fit_square
 from cxr.films.read import read_film
 from cxr.learning.tables import FilmTable
 
-CACHE_SIDE = 256  # pixels; augmentation cuts smaller inputs out of it
+CACHE_SIDE = 256  # pixels, at least; augmentation cuts smaller inputs out of it
+SIDE_STEP = 32  # pixels; sizes that are nearly alike share one cache
 MOST_UNREADABLE = 0.01  # share of the films
 _AT_ONCE = 512  # films handed to the threads, so that Ctrl-C does not wait for all of them
 
 
 @dataclass(frozen=True)
 class PackedFilms:
-    """The readable films of a table, decoded once: (N, CACHE_SIDE, CACHE_SIDE) uint8, memory-mapped."""
+    """The readable films of a table, decoded once: (N, side, side) uint8, memory-mapped."""
 
     squares: NDArray[np.uint8]
     labels: NDArray[np.float32]
@@ -37,8 +39,15 @@ class PackedFilms:
         return PackedFilms(self.squares[rows], self.labels[rows])
 
 
-def pack(table: FilmTable, cache: Path, fit: str, most_unreadable: float = MOST_UNREADABLE) -> PackedFilms:
-    """The packed films of `table`, from the cache folder or decoded into it now.
+def packed_side(size: int) -> int:
+    """The side at which films are packed for inputs of `size`: no smaller, and a multiple of SIDE_STEP."""
+    return max(CACHE_SIDE, math.ceil(size / SIDE_STEP) * SIDE_STEP)
+
+
+def pack(
+    table: FilmTable, cache: Path, fit: str, most_unreadable: float = MOST_UNREADABLE, side: int = CACHE_SIDE
+) -> PackedFilms:
+    """The packed films of `table`, `side` pixels wide and high, from the cache folder or decoded into it now.
 
     Films that cannot be read are left out and counted in `left_out`, never replaced; `table.without(left_out)` is the
     table of those that are packed. The file appears whole or not at all.
@@ -50,10 +59,10 @@ def pack(table: FilmTable, cache: Path, fit: str, most_unreadable: float = MOST_
     if not len(table):
         raise TrainingDataError("There are no films to pack; give a larger data set, --limit or --val-share.")
     names = "\n".join(f"{path.resolve()} {_bytes(path)}" for path in table.paths)
-    key = hashlib.sha256(f"{fit} {CACHE_SIDE}\n{names}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{fit} {side}\n{names}".encode()).hexdigest()[:16]
     file = cache / f"films-{key}.npy"
     if not file.exists():
-        _make(table, file, fit, most_unreadable)
+        _make(table, file, fit, most_unreadable, side)
     left_out = _read_left_out(file)
     _check_share(left_out, len(table), most_unreadable)
     kept = np.setdiff1d(np.arange(len(table)), list(left_out))
@@ -68,23 +77,23 @@ def _bytes(path: Path) -> int:
         return -1
 
 
-def _make(table: FilmTable, file: Path, fit: str, most_unreadable: float) -> None:
+def _make(table: FilmTable, file: Path, fit: str, most_unreadable: float, side: int) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write(table, file, fit, most_unreadable)
+        _write(table, file, fit, most_unreadable, side)
     except OSError as error:
-        size_gb = len(table) * CACHE_SIDE**2 / 1e9
+        size_gb = len(table) * side**2 / 1e9
         raise TrainingDataError(
             f"The {size_gb:.2g} GB of {len(table)} packed films cannot be written to {file.parent} "
             f"({error.strerror}); make room there or name another folder with --cache."
         ) from error
 
 
-def _write(table: FilmTable, file: Path, fit: str, most_unreadable: float) -> None:
+def _write(table: FilmTable, file: Path, fit: str, most_unreadable: float, side: int) -> None:
     """Decode into a file of another name, which is gone afterwards whatever happens."""
     unfinished = file.with_suffix(f".{os.getpid()}.npy")
     try:
-        squares = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(table), CACHE_SIDE, CACHE_SIDE))
+        squares = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(table), side, side))
         _reserve(unfinished)
         left_out = _decode_all(table, squares, fit)
         _check_share(left_out, len(table), most_unreadable)
@@ -110,7 +119,7 @@ def _decode_all(table: FilmTable, squares: NDArray[np.uint8], fit: str) -> dict[
 
     def decode(row: int) -> tuple[int, str] | None:
         try:
-            square, _ = fit_square(read_film(table.paths[row]).pixels, CACHE_SIDE, fit)
+            square, _ = fit_square(read_film(table.paths[row]).pixels, squares.shape[1], fit)
         except CxrError as error:
             return row, f"{table.paths[row].name}: {error}"
         squares[row] = np.rint(square * 255)
@@ -128,7 +137,8 @@ def _decode_all(table: FilmTable, squares: NDArray[np.uint8], fit: str) -> dict[
 def _check_share(left_out: dict[int, str], films: int, most_unreadable: float) -> None:
     if len(left_out) > most_unreadable * films:
         raise TrainingDataError(
-            f"{len(left_out)} of {films} films cannot be read, first {next(iter(left_out.values()))}"
+            f"{len(left_out)} of {films} films cannot be read, first {next(iter(left_out.values()))} "
+            "(--most-unreadable allows more.)"
         )
 
 

@@ -1,4 +1,4 @@
-"""A trained checkpoint becomes a model to be served: calibrated, with operating points, map scales and distances.
+"""Trained networks become a model to be served: calibrated, with operating points, map scales and distances.
 
 All of it is found on the training and validation patients; the test part is not read here.
 """
@@ -13,11 +13,11 @@ from cxr.learning.batches import prepared
 from cxr.learning.calibration import calibrate
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
+from cxr.learning.ensemble import Ensemble
 from cxr.learning.export import FeatureSpace
 from cxr.learning.looking import look
 from cxr.metrics import aurocs, mean_auroc
 from cxr.modelfile import ModelInfo
-from cxr.tasks import TASKS
 
 SPACE_FILMS = 1000  # training films that the feature space is fitted to
 MAP_PERCENTILE = 99
@@ -25,16 +25,16 @@ DISTANCE_PERCENTILE = 99
 
 
 def describe(
-    checkpoint: Checkpoint, name: str, validation: PackedFilms, training: PackedFilms
+    net: Ensemble, name: str, validation: PackedFilms, training: PackedFilms
 ) -> tuple[FeatureSpace, ModelInfo]:
     """The feature space and everything else that the exported file says about the model.
 
     Raises:
         TrainingDataError: a label without both classes among the validation films.
     """
-    task, how, net = TASKS[checkpoint.task], checkpoint.preprocessing(), checkpoint.network()
+    task, how = net.task, net.preprocessing
     seen = look(net, prepared(validation, how))
-    calibration = calibrate(seen.logits, validation.labels, task.labels)
+    calibration = calibrate(seen.logits, validation.labels, task.labels, task.kind)
     some = np.sort(np.random.default_rng(0).permutation(len(training))[:SPACE_FILMS])
     space = FeatureSpace.fit(look(net, prepared(training.take(some), how)).pooled)
     info = ModelInfo(
@@ -45,12 +45,12 @@ def describe(
         labels=task.labels,
         kind=task.kind,
         preprocessing=how,
-        architecture=f"{checkpoint.recipe.arch}, {checkpoint.recipe.pooling} pooling",
+        architecture=net.describe(),
         platt=calibration.platt,
         operating_points=calibration.operating_points,
         map_scale=_map_scales(seen.maps.max(axis=(2, 3)), validation.labels, task.labels),
         distance_scale=float(np.percentile(space.distance(seen.pooled), DISTANCE_PERCENTILE)),
-        training=_record(checkpoint) | {"validation": _figures(seen.logits, validation.labels, task.labels)},
+        training=_record(net) | {"validation": _figures(seen.logits, validation.labels, task.labels)},
     )
     return space, info
 
@@ -61,8 +61,15 @@ def _map_scales(peaks: NDArray[np.float32], truth: NDArray[np.float32], labels: 
     return {label: float(max(scale, 1e-6)) for label, scale in zip(labels, scales, strict=True)}
 
 
-def _record(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {**checkpoint.record, "recipe": dataclasses.asdict(checkpoint.recipe), "epoch": checkpoint.epoch}
+def _record(net: Ensemble) -> dict[str, Any]:
+    """The record of a single network as it is, else those of all members."""
+    records = [_record_of(member) for member in net.records]
+    flip = {"flip": True} if net.flip else {}
+    return {**records[0], **flip} if len(records) == 1 else {"members": records, **flip}
+
+
+def _record_of(member: Checkpoint) -> dict[str, Any]:
+    return {**member.record, "recipe": dataclasses.asdict(member.recipe), "epoch": member.epoch}
 
 
 def _figures(logits: NDArray[np.float32], truth: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, Any]:

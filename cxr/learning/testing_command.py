@@ -6,21 +6,29 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
 from cxr.films.prepare import fit_square
 from cxr.films.read import read_film
-from cxr.learning import checkpoints
+from cxr.learning import checkpoints, supply
 from cxr.learning.boxes import read_nih_boxes
 from cxr.learning.calibration import Calibration, calibrate
-from cxr.learning.checkpoints import Checkpoint
-from cxr.learning.datasets import DataSet, FilmTable, read_data_set
+from cxr.learning.datasets import DataSet, FilmTable
+from cxr.learning.ensemble import Ensemble
 from cxr.learning.evaluation import evaluate, localise, most_confident, read_scores
-from cxr.learning.evaluation_report import EvaluationReport, GalleryFilm, read_training_curves, write_report
+from cxr.learning.evaluation_report import (
+    EvaluationReport,
+    GalleryFilm,
+    TrainingCurve,
+    read_training_curves,
+    write_report,
+)
 from cxr.learning.figures import Evaluation, LocalisationFigures
 from cxr.learning.looking import Seen, read_and_look
-from cxr.metrics import sigmoid
+from cxr.learning.supply import Supply, uncertain_of
+from cxr.modelfile import Platt, apply_calibration
 from cxr.tasks import TASKS, Task
 
 GALLERY_SIDE = 224  # pixels
@@ -29,9 +37,13 @@ HEADINGS = {"found": "Found, surest first", "false alarm": "False alarms, surest
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    about = "run folder, checkpoint, or a csv of `python -m cxr predict`"
-    parser.add_argument("model", type=Path, metavar="RUN_OR_CHECKPOINT", help=about)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set, as it is downloaded")
+    about = (
+        "run folder, checkpoint, or a csv of `python -m cxr predict`; several runs of one task answer together, by "
+        "the mean of their logits"
+    )
+    parser.add_argument("models", type=Path, metavar="RUN_OR_CHECKPOINT", nargs="+", help=about)
+    supply.add_flags(parser, uncertain="what the run did")
+    parser.add_argument("--flip", action="store_true", help="answer by the mean of the film and its mirror image")
     parser.add_argument("--external", type=Path, help="a second data set, whose figures stand beside the first's")
     parser.add_argument("--task", choices=TASKS, default="chestxray14", help="of a csv; a checkpoint knows its own")
     parser.add_argument("--out", type=Path, help="folder for report.html, and the figures as txt, json and csv")
@@ -39,60 +51,67 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Test a checkpoint, or the answers in a csv. Raises of the CxrError family."""
-    if options.model.suffix == ".csv":
+    """Test checkpoints, or the answers in a csv. Raises of the CxrError family."""
+    if all(path.suffix != ".csv" for path in options.models):
+        _test_checkpoints(options)
+    elif len(options.models) == 1 and not options.flip:
         _test_answers(options)
     else:
-        _test_checkpoint(options)
+        raise TrainingDataError("A csv of answers is tested by itself; leave --flip and the other models out.")
 
 
 def _test_answers(options: argparse.Namespace) -> None:
     """Probabilities that the served pipeline gave, measured by the same code."""
-    table = _limited(read_data_set(options.data, TASKS[options.task]).part("test"), options.limit)
-    evaluation = evaluate(read_scores(options.model, table), table)
+    task, (file,) = TASKS[options.task], options.models
+    source = Supply(task, options.data, options.uncertain or "ignore", options.most_unreadable)
+    table = _limited(source.read().part("test", most_unreadable=source.most_unreadable), options.limit)
+    evaluation = evaluate(read_scores(file, table), table, kind=task.kind)
     print(evaluation.to_text())
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        about = {"Answers": options.model.name, "Data": options.data.name}
-        report = EvaluationReport(TASKS[options.task].title, (evaluation,), about)
+        about = {"Answers": file.name, "Data": options.data.name}
+        report = EvaluationReport(task.title, (evaluation,), about)
         print(f"\nReport: {write_report(report, options.out)}")
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A checkpoint that is ready to answer."""
+    """Networks that are ready to answer."""
 
-    checkpoint: Checkpoint
-    task: Task
+    net: Ensemble
     calibration: Calibration | None  # None where the validation films do not suffice
+
+    @property
+    def task(self) -> Task:
+        return self.net.task
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """(N, K), calibrated where that could be done."""
-        return self.calibration.probabilities(logits) if self.calibration else sigmoid(logits)
+        if self.calibration:
+            return self.calibration.probabilities(logits)
+        return apply_calibration(logits, [Platt()] * logits.shape[1], self.task.kind)
 
 
-def _test_checkpoint(options: argparse.Namespace) -> None:
-    file = checkpoints.find(options.model)
-    checkpoint = checkpoints.load(file)
-    task = TASKS[checkpoint.task]
-    films = read_data_set(options.data, task)
-    model = _Model(checkpoint, task, _calibrate(checkpoint, task, films, options.limit))
-    table, seen = _look(checkpoint, _limited(films.part("test"), options.limit), "test films")
+def _test_checkpoints(options: argparse.Namespace) -> None:
+    net = Ensemble.load(options.models, options.flip).to("cuda" if torch.cuda.is_available() else "cpu")
+    uncertain = uncertain_of(net.records[0].record, options.uncertain)
+    source = Supply(net.task, options.data, uncertain, options.most_unreadable)
+    films = source.read()
+    model = _Model(net, _calibrate(net, source, films, options.limit))
+    inside = _limited(films.part("test", most_unreadable=source.most_unreadable), options.limit)
+    table, seen = read_and_look(net, inside, "test films", source.most_unreadable)
     evaluation = _evaluate(model, table, seen, "test")
-    evaluation = replace(evaluation, localisation=_localise(options.data, task, table, seen))
-    evaluations = [evaluation]
+    evaluations = [replace(evaluation, localisation=_localise(options.data, net.task, table, seen))]
     if options.external:
-        outside = _limited(read_data_set(options.external, task).external(), options.limit)
-        evaluations.append(_evaluate(model, *_look(checkpoint, outside, "external films"), "external"))
+        evaluations.append(_evaluate_external(model, replace(source, folder=options.external), options.limit))
     print("\n\n".join(each.to_text() for each in evaluations))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        curves = read_training_curves(file.with_name("metrics.jsonl"))
         report = EvaluationReport(
-            title=f"{task.title}: {checkpoint.recipe.arch}",
+            title=f"{net.task.title}: {' + '.join(recipe.arch for recipe in net.recipes)}",
             evaluations=tuple(evaluations),
             about=_about(options, model),
-            training=curves,
+            training=_training_curves(options.models),
             gallery=_gallery(model, table, seen),
         )
         print(f"\nReport: {write_report(report, options.out)}")
@@ -102,25 +121,32 @@ def _limited(table: FilmTable, limit: int | None) -> FilmTable:
     return table.take(np.arange(min(limit or len(table), len(table))))
 
 
-def _look(checkpoint: Checkpoint, table: FilmTable, title: str) -> tuple[FilmTable, Seen]:
-    return read_and_look(checkpoint.network(), table, checkpoint.preprocessing(), title)
-
-
-def _calibrate(checkpoint: Checkpoint, task: Task, films: DataSet, limit: int | None) -> Calibration | None:
-    recipe = checkpoint.recipe
-    validation = _limited(films.part("validation", recipe.val_share, recipe.seed), limit)
-    table, seen = _look(checkpoint, validation, "validation films")
+def _calibrate(net: Ensemble, source: Supply, films: DataSet, limit: int | None) -> Calibration | None:
+    validation = _limited(source.validation(films, net.recipes), limit)
+    table, seen = read_and_look(net, validation, "validation films", source.most_unreadable)
     try:
-        return calibrate(seen.logits, table.labels, task.labels)
+        return calibrate(seen.logits, table.labels, net.task.labels, net.task.kind)
     except TrainingDataError as error:
         print(f"Not calibrated, and without operating points: {error}")
         return None
+
+
+def _evaluate_external(model: _Model, source: Supply, limit: int | None) -> Evaluation:
+    outside = _limited(source.read().external(source.most_unreadable), limit)
+    table, seen = read_and_look(model.net, outside, "external films", source.most_unreadable)
+    return _evaluate(model, table, seen, "external")
 
 
 def _evaluate(model: _Model, table: FilmTable, seen: Seen, name: str) -> Evaluation:
     probabilities = model.probabilities(seen.logits)
     points = model.calibration.operating_points if model.calibration else None
     return evaluate(probabilities, table, name=name, kind=model.task.kind, operating_points=points)
+
+
+def _training_curves(models: list[Path]) -> tuple[TrainingCurve, ...]:
+    """Of a single run; the curves of several would not be those of what is tested. None of a checkpoint alone."""
+    file = checkpoints.find(models[0]).with_name("metrics.jsonl")
+    return read_training_curves(file) if len(models) == 1 and file.exists() else ()
 
 
 def _localise(folder: Path, task: Task, table: FilmTable, seen: Seen) -> tuple[LocalisationFigures, ...]:
@@ -133,15 +159,16 @@ def _localise(folder: Path, task: Task, table: FilmTable, seen: Seen) -> tuple[L
 
 
 def _about(options: argparse.Namespace, model: _Model) -> dict[str, str]:
-    checkpoint = model.checkpoint
-    films = checkpoint.record.get("films", {})
-    command = f"python Model_Training/test.py {options.model} --data {options.data.name}"
+    net = model.net
+    sizes = " and ".join(dict.fromkeys(f"{recipe.size} px" for recipe in net.recipes))
+    films = [str(member.record.get("films", {}).get("training", "unknown")) for member in net.records]
+    runs = " ".join(map(str, options.models))
     return {
-        "Task": TASKS[checkpoint.task].title,
-        "Network": f"{checkpoint.recipe.arch}, {checkpoint.recipe.pooling} pooling, {checkpoint.recipe.size} px",
-        "Trained on": f"{films.get('training', 'unknown')} films, best epoch {checkpoint.epoch}",
+        "Task": net.task.title,
+        "Network": f"{net.describe()}, {sizes}",
+        "Trained on": f"{', '.join(films)} films, best epoch {', '.join(str(m.epoch) for m in net.records)}",
         "Probabilities": "calibrated on the validation films" if model.calibration else "not calibrated",
-        "Command": command,
+        "Command": f"python Model_Training/test.py {runs} --data {options.data.name}{' --flip' * options.flip}",
     }
 
 

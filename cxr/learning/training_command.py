@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,16 @@ import torchvision
 
 from cxr import __version__
 from cxr.errors import TrainingError
+from cxr.learning import supply
 from cxr.learning.batches import SAMPLINGS
-from cxr.learning.datasets import FilmTable, PackedFilms, pack, read_data_set
+from cxr.learning.budget import Budget
+from cxr.learning.datasets import FilmTable, PackedFilms
 from cxr.learning.devices import PRECISIONS, join
 from cxr.learning.distillation import Teachers
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
-from cxr.learning.packing import CACHE_SIDE
 from cxr.learning.schedule import OPTIMIZERS, SCHEDULES
+from cxr.learning.supply import NAMED, Supply
 from cxr.learning.training import Bench, train
 from cxr.learning.trunks import ARCHITECTURES
 from cxr.tasks import NO_AUGMENTATION, TASKS, Augmentation, Recipe, Task
@@ -40,15 +41,16 @@ CHOICES = {
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=TASKS, default="chestxray14", help="what is predicted")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set, as it is downloaded")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run; an unfinished run there goes on")
+    supply.add_flags(parser, uncertain="ignore")
+    parser.add_argument("--out", type=Path, help="folder of the run; an unfinished run there goes on")
+    parser.add_argument("--pack", action="store_true", help="decode the films into the cache, and stop")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init", type=Path, help="safetensors file with trained weights for the trunk")
     start.add_argument("--pretrained", action="store_true", help="start from torchvision's weights, downloading them")
     about = "run folder or checkpoint whose answers are learned besides the labels; may be given several times"
     parser.add_argument("--teacher", type=Path, action="append", default=[], help=about)
     parser.add_argument("--limit", type=int, help="use only the first N training films")
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder for packed films")
+    parser.add_argument("--cache", type=Path, default=supply.CACHE, help="folder for packed films")
     parser.add_argument("--compile", action="store_true", help="compile the network by torch.compile")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard files into the run folder")
     parser.add_argument("--save-every", type=float, default=600, metavar="S", help="seconds between checkpoints")
@@ -74,7 +76,26 @@ def _recipe(task: Task, options: argparse.Namespace) -> Recipe:
     """The task's recipe with the flags that were given."""
     base = NO_AUGMENTATION if options.no_augmentation else task.recipe.augmentation
     augmentation = dataclasses.replace(base, **_given(Augmentation, options))
-    return dataclasses.replace(task.recipe, augmentation=augmentation, **_given(Recipe, options))
+    recipe = dataclasses.replace(task.recipe, augmentation=augmentation, **_given(Recipe, options))
+    if options.init or options.pretrained:
+        return recipe
+    return _from_scratch(recipe, options)
+
+
+def _from_scratch(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe without what only helps trained weights: layers kept as they start, and a second, slower phase.
+
+    What was asked for by a flag stays.
+    """
+    if not recipe.head_epochs and not recipe.frozen:
+        return recipe
+    lr = recipe.head_lr if recipe.head_epochs else recipe.lr
+    one_phase: dict[str, Any] = {"head_epochs": 0, "frozen": 0, "lr": lr}
+    changes = {name: value for name, value in one_phase.items() if getattr(options, name) is None}
+    if changes:
+        said = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in changes.items())
+        print(f"The trunk starts at random, so none of it is kept: {said}. Or give --pretrained or --init.")
+    return dataclasses.replace(recipe, **changes)
 
 
 def _given(fields_of: type, options: argparse.Namespace) -> dict[str, Any]:
@@ -82,26 +103,93 @@ def _given(fields_of: type, options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train, or go on with an unfinished run. Raises of the CxrError family."""
+def run(options: argparse.Namespace, budget: Budget | None = None, notes: tuple[str, ...] = ()) -> None:
+    """Pack, train, or go on with an unfinished run. Raises of the CxrError family.
+
+    A `budget` of time may end the run before its epochs are done. `notes` on the films go into its record.
+    """
     task = TASKS[options.task]
     recipe = _recipe(task, options)
-    _validate(recipe)
-    table, validation = training_tables(task, recipe, options.data)
+    _validate(task, recipe, options)
+    parts = _parts(task, recipe, options)
+    parts = dataclasses.replace(parts, said_before=notes)
+    print(parts.to_text())
+    if not options.pack:
+        _train(task, recipe, parts, options, budget)
+
+
+def _validate(task: Task, recipe: Recipe, options: argparse.Namespace) -> None:
+    if not options.out and not options.pack:
+        raise TrainingError("There is no folder for the run; name one with --out.")
+    if "cross_entropy" in recipe.loss and task.kind != "multiclass":
+        raise TrainingError(
+            f"--loss {recipe.loss} is for tasks with one class a film, and {task.name} has labels that go together; "
+            "choose bce, weighted_bce, focal or asymmetric."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """What a run learns from and chooses its best epoch by."""
+
+    training: FilmTable
+    validation: FilmTable
+    films: PackedFilms
+    held_out: PackedFilms
+    said_before: tuple[str, ...] = ()  # notes on these films, from where they were packed
+
+    @property
+    def left_out(self) -> list[str]:
+        return [*self.films.left_out.values(), *self.held_out.left_out.values()]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.training.missing + self.validation.missing))  # often of one table
+
+    @property
+    def notes(self) -> list[str]:
+        return list(dict.fromkeys(self.said_before + self.training.notes + self.validation.notes))
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "training": len(self.training),
+            "validation": len(self.validation),
+            "missing": len(self.missing),
+            "left_out": len(self.left_out),
+        }
+
+    def to_text(self) -> str:
+        counts = self.counts()
+        said = "{training} training and {validation} validation films, {missing} missing, {left_out} unreadable"
+        lines = [said.format(**counts), *self.notes]
+        return "\n".join([*lines, *(f"missing: {name}" for name in self.missing[:NAMED])])
+
+
+def _parts(task: Task, recipe: Recipe, options: argparse.Namespace) -> _Parts:
+    """Both parts of the data set, packed."""
+    source = Supply(task, options.data, options.uncertain or "ignore", options.most_unreadable, options.cache)
+    films = source.read()
+    training, validation = source.training(films, recipe), source.validation(films, [recipe])
     if options.limit:
-        table = table.take(np.arange(min(options.limit, len(table))))
-    print(f"{len(table)} training and {len(validation)} validation films, {len(table.missing)} missing")
-    table, films = packed(table, options.cache, task.preprocessing.fit)
-    validation, held_out = packed(validation, options.cache, task.preprocessing.fit)
+        training = training.take(np.arange(min(options.limit, len(training))))
+    largest = max(recipe.size, recipe.small_size if recipe.small_epochs else 0)
+    training, packed = source.packed(training, largest)
+    validation, held_out = source.packed(validation, largest)
+    return _Parts(training, validation, packed, held_out)
+
+
+def _train(
+    task: Task, recipe: Recipe, parts: _Parts, options: argparse.Namespace, budget: Budget | None = None
+) -> None:
     with join() as place:
         train(
             Bench(
                 task=task,
                 recipe=recipe,
-                films=films,
-                validation=held_out,
+                films=parts.films,
+                validation=parts.held_out,
                 out=options.out,
-                record=_record(table, validation, options.init, options.teacher),
+                record=_record(parts, options),
                 place=place,
                 start=options.init,
                 weights="DEFAULT" if options.pretrained else None,
@@ -109,40 +197,23 @@ def run(options: argparse.Namespace) -> None:
                 compiled=options.compile,
                 tensorboard=options.tensorboard,
                 save_every_s=options.save_every,
+                budget=budget,
             )
         )
 
 
-def _validate(recipe: Recipe) -> None:
-    largest = max(recipe.size, recipe.small_size if recipe.small_epochs else 0)
-    if largest > CACHE_SIDE:
-        raise TrainingError(f"--size {largest} is more than the {CACHE_SIDE} px at which films are packed; lower it.")
-
-
-def training_tables(task: Task, recipe: Recipe, folder: Path) -> tuple[FilmTable, FilmTable]:
-    """(training, validation) films of the data set in `folder`, apart by patient and apart from its test part."""
-    films = read_data_set(folder, task)
-    training, validation = (films.part(part, recipe.val_share, recipe.seed) for part in ("train", "validation"))
-    return training, validation
-
-
-def packed(table: FilmTable, cache: Path, fit: str) -> tuple[FilmTable, PackedFilms]:
-    """The films of `table` that can be read, decoded once, and the table without those that cannot."""
-    films = pack(table, cache, fit)
-    for row, why in films.left_out.items():
-        print(f"left out: {table.paths[row].name}: {why}", file=sys.stderr)
-    return table.without(films.left_out), films
-
-
-def _record(table: FilmTable, validation: FilmTable, init: Path | None, teachers: list[Path]) -> dict[str, Any]:
+def _record(parts: _Parts, options: argparse.Namespace) -> dict[str, Any]:
     """What a training record must say for the run to be repeated."""
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "films": {"training": len(table), "validation": len(validation), "missing": len(table.missing)},
-        "notes": list(table.notes),
-        "fingerprints": {"training": table.fingerprint(), "validation": validation.fingerprint()},
-        "init": init.name if init else None,
-        "teachers": [path.name for path in teachers],
+        "films": parts.counts(),
+        "missing": list(parts.missing[:NAMED]),
+        "left_out": parts.left_out[:NAMED],
+        "notes": parts.notes,
+        "uncertain": options.uncertain or "ignore",
+        "fingerprints": {"training": parts.training.fingerprint(), "validation": parts.validation.fingerprint()},
+        "init": options.init.name if options.init else "torchvision" if options.pretrained else None,
+        "teachers": [path.name for path in options.teacher],
         "versions": {
             "cxr": __version__,
             "python": platform.python_version(),

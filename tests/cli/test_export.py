@@ -7,9 +7,9 @@ import pytest
 
 from cxr.cli import export, main
 from cxr.films.film import Film, Metadata
-from cxr.learning import checkpoints, training_command
+from cxr.learning import checkpoints
 from cxr.learning.checkpoints import Checkpoint
-from cxr.learning.datasets import FilmTable, PackedFilms
+from cxr.learning.datasets import PackedFilms
 from cxr.reading.reader import Reader
 from cxr.tasks import TASKS, Recipe
 from tests.phantom import draw_phantom
@@ -32,9 +32,7 @@ def films(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     squares = random.integers(0, 255, (16, 256, 256), np.uint8)
     packed = PackedFilms(squares, np.tile(np.eye(2, dtype=np.float32), (8, 7)))
-    table = FilmTable(TASKS["chestxray14"].labels, (), np.zeros((0, 14), np.float32), np.array([], str))
-    monkeypatch.setattr(training_command, "training_tables", lambda *_: (table, table))
-    monkeypatch.setattr(training_command, "packed", lambda *_: (table, packed))
+    monkeypatch.setattr(export, "_films", lambda *_: (packed, packed))
 
 
 @pytest.mark.usefixtures("films")

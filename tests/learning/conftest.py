@@ -1,6 +1,7 @@
 """One drawn film, and a drawn data set in the layout of NIH ChestX-ray14."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +45,19 @@ def nih_folder(phantom: NDArray[np.float64], tmp_path_factory: pytest.TempPathFa
     (folder / "train_val_list.txt").write_text("\n".join(names[:16]))
     (folder / "test_list.txt").write_text("\n".join(names[16:]))
     return folder
+
+
+DrawFilms = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def draw_films(phantom: NDArray[np.float64]) -> DrawFilms:
+    """Draws films at the given paths below a folder, each somewhat darker than the one before."""
+
+    def draw(folder: Path, *names: str) -> Path:
+        for number, name in enumerate(names):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((phantom * (1 - number / len(names) / 2)).astype(np.uint8)).save(folder / name)
+        return folder
+
+    return draw

@@ -11,6 +11,7 @@ import torch
 from cxr.errors import TrainingDataError
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
+from cxr.learning.ensemble import Ensemble
 from cxr.learning.explain import gradcam
 from cxr.learning.export import SMALLEST_QUANTISED, FeatureSpace, export
 from cxr.learning.models import build
@@ -37,8 +38,9 @@ def films() -> PackedFilms:
 @pytest.fixture(scope="module")
 def exported(checkpoint: Checkpoint, films: PackedFilms, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("export") / "tiny.onnx"
-    space, info = describe(checkpoint, "tiny", films, films)
-    export(checkpoint.network(), space, info, file)
+    net = Ensemble([checkpoint])
+    space, info = describe(net, "tiny", films, films)
+    export(net, space, info, file)
     return file
 
 
@@ -78,7 +80,7 @@ def test_a_label_without_positive_films_cannot_be_given_an_operating_point(
     labels = films.labels.copy()
     labels[:, 13] = 0
     with pytest.raises(TrainingDataError, match="all alike in Hernia"):
-        describe(checkpoint, "tiny", PackedFilms(films.squares, labels), films)
+        describe(Ensemble([checkpoint]), "tiny", PackedFilms(films.squares, labels), films)
 
 
 def test_distance_is_about_one_inside_and_large_outside() -> None:

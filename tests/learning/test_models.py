@@ -1,5 +1,6 @@
 """FilmNet and its parts."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 from cxr.errors import ModelFileError, TrainingError
 from cxr.learning.models import LsePooling, build
 from cxr.learning.trunks import ARCHITECTURES
-from tests.learning.nets import tiny_net
+from tests.learning.nets import tiny_checkpoint, tiny_net
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -108,3 +109,26 @@ def _identity_pooling() -> LsePooling:
     pooling.transfer.weight.data.fill_(1.0)
     pooling.transfer.bias.data.zero_()
     return pooling
+
+
+def test_a_start_of_three_equal_channels_becomes_one_of_one_channel(tmp_path: Path) -> None:
+    three, one = (build("resnet50v2", "avg", 2, channels, seed=channels).eval() for channels in (3, 1))
+    three.trunk.bn_in.weight.data = torch.tensor([1.0, 2.0, 3.0])
+    save_file({f"model.{name}": t for name, t in three.state_dict().items()}, tmp_path / "best.safetensors")
+    one.load_start(tmp_path / "best.safetensors")
+    assert one.trunk.bn_in.weight.tolist() == [2.0]
+    torch.testing.assert_close(one.trunk.conv1.weight, three.trunk.conv1.weight.sum(1, keepdim=True))
+
+
+def test_a_head_with_batchnorm_learns_from_a_last_film_alone() -> None:
+    net = tiny_net("avg", dtype=torch.float32, head="dense512").train()
+    net(torch.rand(1, 1, 8, 8)).sum().backward()
+    assert net.norm.num_batches_tracked == 0  # one film has no variance, so the statistics stay
+    net(torch.rand(2, 1, 8, 8))
+    assert net.norm.num_batches_tracked == 1
+
+
+def test_weights_of_another_network_than_the_recipe_names_are_refused() -> None:
+    one = tiny_checkpoint()
+    with pytest.raises(ModelFileError, match="The checkpoint's weights are not those of simplecnn"):
+        dataclasses.replace(one, recipe=dataclasses.replace(one.recipe, arch="simplecnn")).network()

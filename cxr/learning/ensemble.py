@@ -1,0 +1,101 @@
+"""Trained networks that answer as one: the mean of their logits, each at its own size, of the mirrored film too."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cxr.errors import TrainingError
+from cxr.learning import checkpoints
+from cxr.learning.checkpoints import Checkpoint
+from cxr.learning.explain import gradcam
+from cxr.learning.models import FilmNet
+from cxr.tasks import TASKS, Recipe
+
+
+class Answers(NamedTuple):
+    """What networks give for N films."""
+
+    logits: Tensor  # (N, K)
+    maps: Tensor  # (N, K, h, w), Grad-CAM, not scaled
+    pooled: Tensor  # (N, channels), average-pooled features
+
+
+class Ensemble(nn.Module):
+    """One or more networks of one task, and with `flip` each on the mirrored film too.
+
+    Films come at the largest of the members' sizes; a member of another size shrinks them itself, so that tests, the
+    calibration and an exported file all see the same. Members of one task are prepared alike in all but the size.
+    The maps are the mean of the members' Grad-CAMs, on the finest of their grids: Grad-CAM of the mean logit, but
+    that each member's map is cut below zero by itself. The pooled features stand side by side.
+
+    Raises:
+        TrainingError: the members are of more than one task.
+        ModelFileError: a checkpoint's weights are not those of its recipe.
+    """
+
+    def __init__(self, members: Sequence[Checkpoint], flip: bool = False):
+        super().__init__()
+        names = {member.task for member in members}
+        if len(names) > 1:
+            raise TrainingError(f"The runs are of tasks {' and '.join(sorted(names))}; those of one answer together.")
+        self.members = nn.ModuleList(member.network() for member in members)
+        self.records = tuple(dataclasses.replace(member, tensors={}) for member in members)  # all but the weights
+        self.flip = flip
+        self.task = TASKS[members[0].task]
+        self.preprocessing = max((member.preprocessing() for member in members), key=lambda how: how.size)
+        self.eval()
+
+    @classmethod
+    def load(cls, runs_or_files: Sequence[Path], flip: bool = False) -> "Ensemble":
+        """Of run folders, each of which stands for its best checkpoint, or of checkpoints. Raises also as `load`."""
+        return cls([checkpoints.load(checkpoints.find(path)) for path in runs_or_files], flip)
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        return tuple(record.recipe for record in self.records)
+
+    def describe(self) -> str:
+        """`densenet121, avg pooling` of each member, and whether the mirrored film is seen."""
+        each = " + ".join(f"{recipe.arch}, {recipe.pooling} pooling" for recipe in self.recipes)
+        return f"{each}, mirrored film too" if self.flip else each
+
+    def forward(self, films: Tensor) -> Answers:
+        """Prepared films (N, C, S, S)."""
+        seen = self._look(films)
+        if not self.flip:
+            return seen
+        mirrored = self._look(films.flip(3))
+        return Answers(
+            (seen.logits + mirrored.logits) / 2,
+            (seen.maps + mirrored.maps.flip(3)) / 2,
+            (seen.pooled + mirrored.pooled) / 2,
+        )
+
+    def _look(self, films: Tensor) -> Answers:
+        pairs = zip(self.members, self.recipes, strict=True)
+        each = [_answers(net, _resized(films, recipe.size)) for net, recipe in pairs]  # type: ignore[arg-type]
+        if len(each) == 1:
+            return each[0]
+        side = max(one.maps.shape[-1] for one in each)
+        return Answers(
+            torch.stack([one.logits for one in each]).mean(0),
+            torch.stack([_resized(one.maps, side) for one in each]).mean(0),
+            torch.cat([one.pooled for one in each], 1),
+        )
+
+
+def _answers(net: FilmNet, films: Tensor) -> Answers:
+    features = net.features(films)
+    return Answers(net.head(features), gradcam(net, features), features.mean((2, 3)))
+
+
+def _resized(squares: Tensor, side: int) -> Tensor:
+    """(N, C, S, S) -> (N, C, side, side)."""
+    if squares.shape[-1] == side:
+        return squares
+    return F.interpolate(squares, size=(side, side), mode="bilinear", align_corners=False)
