@@ -1,8 +1,8 @@
 """Random changes to batches of training films (N, 1, H, W) float32 in [0, 1]; every film its own.
 
-All draws come from the generator passed in. Geometry and the change of size are one resampling, so a film is
-interpolated once. Blur, sharpening and noise vary what resizing and compression leave behind: a network that can
-tell the hospital by such marks learns the hospital.
+All draws come from the generator passed in, on whose device the films lie. Geometry and the change of size are one
+resampling, so a film is interpolated once. Blur, sharpening and noise vary what resizing and compression leave behind:
+a network that can tell the hospital by such marks learns the hospital.
 """
 
 import math
@@ -30,7 +30,7 @@ def mixup(films: Tensor, labels: Tensor, alpha: float, generator: Generator) -> 
     """
     if not alpha:
         return films, labels
-    partner = torch.randperm(len(films), generator=generator)
+    partner = torch.randperm(len(films), generator=generator, device=generator.device)
     share = _beta(len(films), alpha, generator)
     blended = share.view(-1, 1, 1, 1) * films + (1 - share).view(-1, 1, 1, 1) * films[partner]
     return blended, share[:, None] * labels + (1 - share)[:, None] * labels[partner]
@@ -38,13 +38,18 @@ def mixup(films: Tensor, labels: Tensor, alpha: float, generator: Generator) -> 
 
 def _beta(count: int, alpha: float, generator: Generator) -> Tensor:
     """Beta(alpha, alpha) as a ratio of two gamma draws, which torch makes from a generator."""
-    draws = torch._standard_gamma(torch.full((2, count), alpha), generator)
+    draws = torch._standard_gamma(torch.full((2, count), alpha, device=generator.device), generator)
     return draws[0] / draws.sum(0).clamp(min=1e-12)
 
 
 def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
     """(count, 1, 1, 1)."""
-    return torch.empty(count, 1, 1, 1).uniform_(low, high, generator=generator)
+    return torch.empty(count, 1, 1, 1, device=generator.device).uniform_(low, high, generator=generator)
+
+
+def _normal(films: Tensor, generator: Generator) -> Tensor:
+    """Noise of the shape of `films`."""
+    return torch.randn(films.shape, generator=generator, device=generator.device)
 
 
 def _move(films: Tensor, size: int, how: Augmentation, generator: Generator) -> Tensor:
@@ -53,7 +58,7 @@ def _move(films: Tensor, size: int, how: Augmentation, generator: Generator) -> 
     angle = _uniform(n, -how.rotation, how.rotation, generator).view(n) * math.pi / 180
     zoom = _uniform(n, 1 - how.zoom, 1 + how.zoom, generator).view(n)
     mirror = torch.where(_uniform(n, 0, 1, generator).view(n) < how.flip, -1.0, 1.0)
-    shift = torch.empty(n, 2).uniform_(-2 * how.shift, 2 * how.shift, generator=generator)
+    shift = torch.empty(n, 2, device=films.device).uniform_(-2 * how.shift, 2 * how.shift, generator=generator)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], dim=1)
     grid = F.affine_grid(rows.view(n, 2, 3), [n, 1, size, size], align_corners=False)
@@ -81,8 +86,8 @@ def _regrade(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
 def _roughen(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
     """Gaussian noise, and speckle: noise in proportion to the pixel."""
     n = len(films)
-    noise = _uniform(n, 0.0, how.noise, generator) * torch.randn(films.shape, generator=generator)
-    speckle = _uniform(n, 0.0, how.speckle, generator) * torch.randn(films.shape, generator=generator)
+    noise = _uniform(n, 0.0, how.noise, generator) * _normal(films, generator)
+    speckle = _uniform(n, 0.0, how.speckle, generator) * _normal(films, generator)
     return films + noise + films * speckle
 
 
@@ -94,7 +99,8 @@ def _erase(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
     height, width = (area * ratio).sqrt() * side, (area / ratio).sqrt() * side
     top = _uniform(n, 0, 1, generator) * (side - height)
     left = _uniform(n, 0, 1, generator) * (side - width)
-    rows, columns = torch.arange(side).view(1, 1, -1, 1), torch.arange(side).view(1, 1, 1, -1)
+    pixels = torch.arange(side, device=films.device)
+    rows, columns = pixels.view(1, 1, -1, 1), pixels.view(1, 1, 1, -1)
     inside = (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
     erased = inside & (_uniform(n, 0, 1, generator) < how.erasing)
     return torch.where(erased, films.mean((2, 3), keepdim=True), films)

@@ -70,15 +70,39 @@ def steps_of(order: Rows, recipe: Recipe, share: Share) -> list[Rows]:
     return [rows[share.rank :: share.world] for rows in steps]
 
 
+def resident(films: PackedFilms, device: torch.device) -> Tensor | None:
+    """All films (N, side, side) as uint8 in the memory of a GPU, where they take no more than half of what is free."""
+    if device.type != "cuda" or films.squares.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return None
+    return torch.from_numpy(np.array(films.squares)).to(device)
+
+
 def training_batch(
-    films: PackedFilms, rows: Rows, recipe: Recipe, how: Preprocessing, random: Generator
+    films: PackedFilms, rows: Rows, recipe: Recipe, how: Preprocessing, random: Generator, held: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Augmented, normalised films (n, C, S, S) with labels (n, K)."""
+    """Augmented, normalised films (n, C, S, S) with labels (n, K).
+
+    They are made on the CPU, or on the device of `held`, the `resident` films: from the seed of `random` too, but with
+    that device's draws.
+    """
     rows = np.sort(rows)  # so that the memory map is read forwards
-    squares = torch.from_numpy(films.squares[rows].astype(np.float32) / 255)
+    if held is None:
+        squares = torch.from_numpy(films.squares[rows].astype(np.float32) / 255)
+    else:
+        squares = held[torch.from_numpy(rows).to(held.device)].float() / 255
+        random = Generator(held.device).manual_seed(random.initial_seed())
     moved = augment(squares[:, None], how.size, recipe.augmentation, random)
-    moved, labels = mixup(moved, torch.from_numpy(films.labels[rows]), recipe.augmentation.mixup, random)
-    return torch.from_numpy(normalise(moved[:, 0].numpy(), how)), labels
+    labels = torch.from_numpy(films.labels[rows]).to(moved.device)
+    moved, labels = mixup(moved, labels, recipe.augmentation.mixup, random)
+    return _normalised(moved, how), labels
+
+
+def _normalised(films: Tensor, how: Preprocessing) -> Tensor:
+    """`films.prepare.normalise` for tensors (n, 1, S, S) of any device; on the CPU it is that."""
+    if films.device.type == "cpu":
+        return torch.from_numpy(normalise(films[:, 0].numpy(), how))
+    mean, std = (torch.tensor(numbers, device=films.device).view(1, -1, 1, 1) for numbers in (how.mean, how.std))
+    return (films - mean) / std
 
 
 def prepared(films: PackedFilms, how: Preprocessing, batch: int = 64) -> Iterator[Tensor]:
