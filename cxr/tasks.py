@@ -81,7 +81,7 @@ class Recipe:
     smoothing: float = _flag(0.0, "label smoothing")
     teacher_share: float = _flag(0.7, "share of the teachers' answer in what is learned, where there are teachers")
     ema: float = _flag(0.998, "decay of the moving average of the weights that is kept; 0: keep the weights themselves")
-    precision: str = _flag("auto", "arithmetic of the trunk; auto: bf16 on a GPU or a processor with AMX, else f32")
+    precision: str = _flag("auto", "arithmetic of the trunk; auto: bf16 on recent GPUs and processors with AMX, else fp16 or f32")
     val_share: float = _flag(0.1, "share of the training patients held out for validation")
     seed: int = _flag(0, "seed of the split, the first weights, the order and the augmentation")
     augmentation: Augmentation = Augmentation()

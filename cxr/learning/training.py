@@ -25,7 +25,7 @@ from cxr.learning.batches import Share, draw, generator, prepared, resident, ste
 from cxr.learning.budget import Budget, Pace, epoch_share
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
-from cxr.learning.devices import CPU, Place, autocast
+from cxr.learning.devices import CPU, Place, autocast, chosen_precision
 from cxr.learning.distillation import Teachers
 from cxr.learning.losses import Loss, make_loss
 from cxr.learning.models import FilmNet
@@ -188,7 +188,8 @@ def _start(bench: Bench) -> Run:
     epoch = checkpoint.record["progress"]["epoch"] if checkpoint else 0
     optimizer = begin_phase(net, bench.recipe, epoch)
     average = copy.deepcopy(net) if bench.recipe.ema else net
-    scaler = torch.amp.GradScaler(bench.place.device.type, enabled=bench.recipe.precision == "fp16")
+    precision = chosen_precision(bench.place.device, bench.recipe.precision)
+    scaler = torch.amp.GradScaler(bench.place.device.type, enabled=precision == "fp16")
     run = Run(net, average, optimizer, scaler)
     if checkpoint:
         _resume(run, bench, checkpoint)
