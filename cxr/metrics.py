@@ -195,8 +195,9 @@ def confusion_matrix(truth: NDArray[np.intp], answer: NDArray[np.intp], classes:
 
 
 def sigmoid(logits: Array) -> NDArray[np.float64]:
-    """1 / (1 + exp(-x)) without overflow."""
-    return np.exp(-np.logaddexp(0.0, -np.asarray(logits, np.float64)))
+    """1 / (1 + exp(-x)) without overflow; NaN stays NaN."""
+    with np.errstate(invalid="ignore"):
+        return np.exp(-np.logaddexp(0.0, -np.asarray(logits, np.float64)))
 
 
 def softmax(logits: Array) -> NDArray[np.float64]:
@@ -205,49 +206,69 @@ def softmax(logits: Array) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def fit_platt(logits: Array, labels: Array, steps: int = 100) -> tuple[float, float]:
-    """(slope, intercept) of Platt scaling by Newton's method, with Platt's smoothed targets (Platt 1999, sec. 2.2).
+def fit_platt(logits: Array, labels: Array) -> tuple[float, float]:
+    """(slope, intercept) of Platt scaling with Platt's smoothed targets (Platt 1999, sec. 2.2).
 
     The identity (1, 0) when a class is absent: there is nothing to fit.
     """
-    known = ~np.isnan(labels)
-    x, y = np.asarray(logits[known], np.float64), labels[known] == 1
-    n_pos, n_neg = int(y.sum()), int((~y).sum())
-    if not n_pos or not n_neg:
+    if not (labels == 1).any() or not (labels == 0).any():
         return 1.0, 0.0
-    target = np.where(y, (n_pos + 1) / (n_pos + 2), 1 / (n_neg + 2))
+    slope, intercept = fit_platts(logits, labels, np.ones((1, len(labels))))[0]
+    return float(slope), float(intercept)
+
+
+def fit_platts(logits: Array, labels: Array, weights: Array, steps: int = 100) -> NDArray[np.float64]:
+    """(D, 2): `fit_platt` by Newton's method where film i counts weights[d, i] times; both classes are among the films.
+
+    A draw without a class has slope 0 and the intercept of Platt's target for the other one.
+    """
+    known = ~np.isnan(labels)
+    x, y, times = np.asarray(logits[known], np.float64), labels[known] == 1, weights[:, known]
+    n_pos, n_neg = times[:, y].sum(axis=1, keepdims=True), times[:, ~y].sum(axis=1, keepdims=True)
+    target = np.where(y, (n_pos + 1) / (n_pos + 2), 1 / (n_neg + 2))  # (D, N)
     design = np.stack([x, np.ones_like(x)], axis=1)
-    beta = np.array([1.0, np.log(n_pos / n_neg) - x.mean()])
+    squares = (design[:, :, None] * design[:, None, :]).reshape(-1, 4)
+    beta = np.tile([1.0, np.log(y.sum() / (~y).sum()) - x.mean()], (len(weights), 1))
     for _ in range(steps):
-        p = sigmoid(design @ beta)
-        gradient = design.T @ (p - target)
-        hessian = design.T @ (design * (p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
+        p = sigmoid(beta @ design.T)
+        gradient = (times * (p - target)) @ design
+        hessian = (times * p * (1 - p) @ squares).reshape(-1, 2, 2) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         # A Newton step far from the optimum can overshoot; a bounded one cannot run away.
-        step *= min(1.0, 2.0 / max(np.abs(step).max(), 1e-12))
-        beta -= step
-        if np.abs(step).max() < 1e-9:
+        largest = np.abs(step).max(axis=1, keepdims=True)
+        beta -= step * np.minimum(1.0, 2.0 / np.maximum(largest, 1e-12))
+        if largest.max() < 1e-9:
             break
-    return float(beta[0]), float(beta[1])
+    return beta
 
 
-def fit_temperature(logits: Array, truth: Array, steepest: float = 20.0, steps: int = 60) -> float:
+def fit_temperature(logits: Array, truth: Array) -> float:
     """Slope 1 / T of temperature scaling by maximum likelihood (Guo et al. 2017, sec. 4.2), from 1/20 to 20.
 
     `logits` and `truth` are (N, K), one class of each film is 1; films of unknown class are left out. 1 without films.
+    """
+    if np.isnan(truth).any(axis=1).all():
+        return 1.0
+    return float(fit_temperatures(logits, truth, np.ones((1, len(truth))))[0])
+
+
+def fit_temperatures(
+    logits: Array, truth: Array, weights: Array, steepest: float = 20.0, steps: int = 60
+) -> NDArray[np.float64]:
+    """(D,): `fit_temperature` where film i counts weights[d, i] times.
+
     The likelihood is concave in the slope, so halving the range finds its only peak; the bounds are for films that the
     logits part without an error, whose likelihood rises for ever.
     """
     known = ~np.isnan(truth).any(axis=1)
-    x, y = np.asarray(logits[known], np.float64), truth[known]
-    if not len(x):
-        return 1.0
-    low, high = -np.log(steepest), np.log(steepest)
+    x, y, times = np.asarray(logits[known], np.float64), truth[known], weights[:, known]
+    low, high = np.full(len(weights), -np.log(steepest)), np.full(len(weights), np.log(steepest))
     for _ in range(steps):
         middle = (low + high) / 2
-        rises = ((y - softmax(np.exp(middle) * x)) * x).sum() > 0  # the derivative of the log likelihood
-        low, high = (middle, high) if rises else (low, middle)
-    return float(np.exp((low + high) / 2))
+        slopes = ((y - softmax(np.exp(middle)[:, None, None] * x)) * x).sum(axis=2)  # of each film's log likelihood
+        rises = (times * slopes).sum(axis=1) > 0
+        low, high = np.where(rises, middle, low), np.where(rises, high, middle)
+    return np.asarray(np.exp((low + high) / 2))
 
 
 def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 15) -> float:

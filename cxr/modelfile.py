@@ -31,7 +31,8 @@ OUTPUTS = ("logits", "maps", "distance")  # (N, K), (N, K, h, w), (N,)
 class Platt:
     """slope * logit + intercept: under a sigmoid Platt scaling (Platt 1999).
 
-    Under a softmax it is temperature scaling (Guo et al. 2017): slope 1 / T and intercept 0, alike for all classes.
+    Under a softmax it is temperature scaling (Guo et al. 2017): slope 1 / T and intercept 0, alike for all classes; a
+    site's own calibration has an intercept for each class too (Alexandari et al. 2020).
     """
 
     slope: float = 1.0
@@ -59,6 +60,20 @@ class OperatingPoint:
     positives: int = 0  # validation films with the finding; of few of them, both shares say little
 
 
+# One label's refits of its Platt to resampled validation patients: (slope, intercept) of each draw.
+Resampled = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class SiteSample:
+    """The films by which a site calibrated a model for itself."""
+
+    date: str  # ISO 8601
+    films: int
+    patients: int
+    labels: tuple[str, ...]  # those calibrated; the others keep the model's own calibration
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """Everything about a model but its weights."""
@@ -76,6 +91,8 @@ class ModelInfo:
     map_scale: dict[str, float]  # label -> map value that is drawn at full strength
     distance_scale: float  # distance below which 99 % of the validation films lie
     training: dict[str, Any] = field(default_factory=dict)  # the record: recipe, data, figures, versions
+    resampled: dict[str, Resampled] = field(default_factory=dict)  # label -> its draws; without them no interval
+    site: SiteSample | None = None  # whose calibration it has; a model file itself has its own
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, sort_keys=True)
@@ -101,6 +118,21 @@ class ModelInfo:
         return info
 
 
+def drawn_logits(logits: NDArray[np.floating], info: ModelInfo) -> NDArray[np.float64] | None:
+    """Logits (N, K) -> `scaled` by each draw of the calibration (D, N, K); NaN where a label has no draw, None of none.
+
+    Draw d of all labels is one resample of the patients, so that classes stay together.
+    """
+    if not info.resampled:
+        return None
+    pairs = np.full((len(info.labels), max(map(len, info.resampled.values())), 2), np.nan)  # (K, D, 2)
+    for own, label in zip(pairs, info.labels, strict=True):
+        draws = info.resampled.get(label, ())
+        own[: len(draws)] = np.reshape(draws, (-1, 2))
+    slope, intercept = pairs.transpose(2, 1, 0)[:, :, None]  # (D, 1, K) each
+    return np.asarray(slope * logits + intercept)
+
+
 def _typed(raw: dict[str, Any]) -> dict[str, Any]:
     how = raw["preprocessing"]
     return {
@@ -111,7 +143,17 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
             name: {label: OperatingPoint(**p) for label, p in points.items()}
             for name, points in raw["operating_points"].items()
         },
+        "resampled": resampled_of(raw.get("resampled", {})),
+        "site": None,
     }
+
+
+def resampled_of(raw: dict[str, Any]) -> dict[str, Resampled]:
+    """Label -> draws, as JSON holds them. Raises ValueError or TypeError when they are not pairs of finite numbers."""
+    made = {label: tuple((float(slope), float(other)) for slope, other in pairs) for label, pairs in raw.items()}
+    if not all(pairs and np.isfinite(pairs).all() for pairs in made.values()):
+        raise ValueError("a label has no draws of the calibration, or one that is not finite")
+    return made
 
 
 def _validate(info: ModelInfo) -> None:

@@ -31,6 +31,9 @@ class Settings:
     model: str = _setting(
         "", f"exported model files to read with, separated by {os.pathsep!r}; empty: the shipped ones"
     )
+    calibration: str = _setting(
+        "", f"files of `python -m cxr calibrate`, separated by {os.pathsep!r}; empty: the models' own calibration"
+    )
     operating_point: str = _setting(
         "youden", "operating points by which a finding counts as above", ("youden", "sensitivity90", "specificity90")
     )
@@ -52,6 +55,11 @@ class Settings:
     def model_files(self) -> tuple[Path, ...]:
         """The files that `model` names."""
         return tuple(Path(name) for name in self.model.split(os.pathsep) if name)
+
+    @property
+    def calibration_files(self) -> tuple[Path, ...]:
+        """The files that `calibration` names."""
+        return tuple(Path(name) for name in self.calibration.split(os.pathsep) if name)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> "Settings":

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "cxr"
 FLOORS = (
     {"cxr", "cxr.errors"},
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
+    {"cxr.uncertainty"},
     {"cxr.modelfile"},
     {"cxr.films"},
     {"cxr.reading", "cxr.learning"},
@@ -33,7 +34,7 @@ WINGS = {
         "figures", "evaluation", "charts", "evaluation_report", "export", "release", "training_command",
         "remote_command", "testing_command", "commands",
     ),
-    "cxr.reading": ("engine", "derived", "report", "reader", "readers"),
+    "cxr.reading": ("engine", "site", "derived", "report", "reader", "readers", "labels"),
     "cxr.desk": (
         "tables", "store", "pictures", "intake", "uploads", "views", "pages", "api", "door", "app", "serve",
     ),

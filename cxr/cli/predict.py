@@ -114,16 +114,23 @@ def _text(report: Report) -> str:
     if not report.alarms() and not report.model.multiclass:
         lines.insert(0, "  No finding above its operating point.")
     lines += [f"  note: {note}" for note in report.film.notes]
+    if site := report.model.calibration:
+        lines.append(f"  calibrated on {site.films} films of this site, {site.date}: {', '.join(site.labels)}")
     return "\n".join([*lines, f"  {report.model.name} {report.model.sha256[:12]}. {DISCLAIMER}"])
 
 
 def _finding_line(f: Finding) -> str:
     threshold = f.operating_point.threshold
-    return f"  {_remark(f, 'above', 'below')}  {f.title:20} {f.probability:6.1%}  (operating point {threshold:.1%})"
+    told = f"{f.probability:6.1%}{_interval(f)}"
+    return f"  {_remark(f, 'above', 'below')}  {f.title:20} {told}  (operating point {threshold:.1%})"
 
 
 def _class_line(f: Finding) -> str:
-    return f"  {_remark(f, 'most probable', ' ' * 13)}  {f.title:20} {f.probability:6.1%}"
+    return f"  {_remark(f, 'most probable', ' ' * 13)}  {f.title:20} {f.probability:6.1%}{_interval(f)}"
+
+
+def _interval(f: Finding) -> str:
+    return f" ({f.interval[0]:.1%} to {f.interval[1]:.1%})" if f.interval else ""
 
 
 def _remark(finding: Finding, above: str, below: str) -> str:

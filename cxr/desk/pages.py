@@ -65,7 +65,8 @@ def film(film_id: str) -> str:
     chosen = _chosen(report)
     rows = [_row(report, finding, chosen) for finding in report.ranked()]
     shown = next((row for row in rows if row.chosen), None)
-    return render_template("film.html", film=row, report=report, rows=rows, shown=shown, above=len(report.alarms()))
+    told = {"above": len(report.alarms()), "intervals": any(row.finding.interval for row in rows)}
+    return render_template("film.html", film=row, report=report, rows=rows, shown=shown, **told)
 
 
 @pages.get("/films/<film_id>/heatmaps/<label>.png")

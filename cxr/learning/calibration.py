@@ -1,16 +1,21 @@
-"""Logits become probabilities, and probabilities get operating points: both found on validation films."""
+"""Logits become probabilities, and probabilities get operating points and intervals: all found on labelled films."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
-from cxr.metrics import fit_platt, fit_temperature, operating_thresholds, sensitivity_specificity
-from cxr.modelfile import OperatingPoint, Platt, apply_calibration
+from cxr.metrics import bootstrap_draws, operating_thresholds, sensitivity_specificity
+from cxr.modelfile import OperatingPoint, Platt, Resampled, apply_calibration
+from cxr.uncertainty import DRAWS, Fit, one_temperature, platt_of_each, temperature_and_shifts
 
 Labels = tuple[str, ...]
+DIGITS = 5  # significant ones of what is stored of each draw: a probability moves by less than 0.0001
+# By kind of task. A model is calibrated on films like those that it learned from.
+MODEL_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": one_temperature}
+# A site has other shares of each class, which a temperature alone cannot follow.
+SITE_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": temperature_and_shifts}
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Calibration:
     platt: dict[str, Platt]
     operating_points: dict[str, dict[str, OperatingPoint]]  # set name -> label -> point
     kind: str = "multilabel"
+    resampled: dict[str, Resampled] = field(default_factory=dict)  # empty: the patients were not told
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logits (N, K) in the order of the labels -> calibrated probabilities (N, K)."""
@@ -27,11 +33,17 @@ class Calibration:
 
 
 def calibrate(
-    logits: NDArray[np.float32], truth: NDArray[np.float32], labels: Labels, kind: str = "multilabel"
+    logits: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    labels: Labels,
+    kind: str = "multilabel",
+    patients: NDArray[np.str_] | None = None,
+    fits: dict[str, Fit] = MODEL_FITS,
 ) -> Calibration:
-    """Fit to validation logits (N, K) and labels (N, K) of a task of `kind`.
+    """Fit to logits (N, K) and labels (N, K) of films of a task of `kind`; with `patients` (N,) intervals too.
 
-    The operating points of a class among several are those of the class against all others.
+    The operating points of a class among several are those of the class against all others. For the intervals the
+    scaling is fitted anew to DRAWS resamples of the patients, each with all its films.
 
     Raises:
         TrainingDataError: a label without both classes, for which nothing can be found.
@@ -41,23 +53,23 @@ def calibrate(
             raise TrainingDataError(
                 f"The validation films are all alike in {label}, so it has no operating point; raise --val-share."
             )
-    platt = dict(zip(labels, _FITS[kind](logits, truth), strict=True))
+    pairs = fits[kind](logits, truth, np.ones((1, len(truth))))[0]  # (K, 2)
+    platt = {label: Platt(float(slope), float(shift)) for label, (slope, shift) in zip(labels, pairs, strict=True)}
     probabilities = Calibration(platt, {}, kind).probabilities(logits)
-    return Calibration(platt, _operating_points(probabilities, truth, labels), kind)
+    resampled = {} if patients is None else _resampled(fits[kind], logits, truth, labels, patients)
+    return Calibration(platt, _operating_points(probabilities, truth, labels), kind, resampled)
 
 
-def _platt_of_each(logits: NDArray[np.float32], truth: NDArray[np.float32]) -> list[Platt]:
-    return [Platt(*fit_platt(logits[:, k], truth[:, k])) for k in range(truth.shape[1])]
+def _resampled(
+    fit: Fit, logits: NDArray[np.float32], truth: NDArray[np.float32], labels: Labels, patients: NDArray[np.str_]
+) -> dict[str, Resampled]:
+    drawn = bootstrap_draws(lambda weights: fit(logits, truth, weights), patients, DRAWS)  # (D, K, 2)
+    rounded = [[(_rounded(slope), _rounded(shift)) for slope, shift in pairs] for pairs in drawn.transpose(1, 0, 2)]
+    return {label: tuple(pairs) for label, pairs in zip(labels, rounded, strict=True)}
 
 
-def _one_temperature(logits: NDArray[np.float32], truth: NDArray[np.float32]) -> list[Platt]:
-    return [Platt(fit_temperature(logits, truth), 0.0)] * truth.shape[1]
-
-
-_FITS: dict[str, Callable[[NDArray[np.float32], NDArray[np.float32]], list[Platt]]] = {
-    "multilabel": _platt_of_each,
-    "multiclass": _one_temperature,
-}
+def _rounded(number: float) -> float:
+    return float(f"{number:.{DIGITS}g}")
 
 
 def _operating_points(
@@ -70,3 +82,43 @@ def _operating_points(
             reached = sensitivity_specificity(probabilities[:, k], truth[:, k], threshold)
             sets.setdefault(name, {})[label] = OperatingPoint(threshold, *reached, positives)
     return sets
+
+
+def out_of_fold(
+    logits: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    kind: str,
+    patients: NDArray[np.str_],
+    fits: dict[str, Fit] = MODEL_FITS,
+) -> NDArray[np.float64]:
+    """Probabilities (N, K) of each half of the patients by a calibration of the other half; NaN where that has none.
+
+    Logits and labels are (N, K). A half that lacks a class of one label cannot be calibrated.
+    """
+    half = _halves(patients, truth)
+    probabilities = np.full(truth.shape, np.nan)
+    for held in (0, 1):
+        x, y = logits[half != held], truth[half != held]
+        if (y == 1).any(axis=0).all() and (y == 0).any(axis=0).all():
+            pairs = fits[kind](x, y, np.ones((1, len(y))))[0]
+            rows = half == held
+            probabilities[rows] = apply_calibration(logits[rows], [Platt(*pair) for pair in pairs.tolist()], kind)
+    return probabilities
+
+
+def _halves(patients: NDArray[np.str_], truth: NDArray[np.float32], seed: int = 0) -> NDArray[np.intp]:
+    """(N,): 0 or 1 for each film, alike for all films of a patient; each class is shared out between the halves."""
+    _, patient = np.unique(patients, return_inverse=True)
+    finding = np.where(np.nan_to_num(truth) == 1, np.arange(1, truth.shape[1] + 1), 0).max(axis=1)  # 0: none
+    stratum = np.zeros(int(patient.max()) + 1, np.intp)
+    np.maximum.at(stratum, patient, finding)
+    order = np.lexsort((np.random.default_rng(seed).random(len(stratum)), stratum))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place[patient] % 2
+
+
+def patients_of_each(truth: NDArray[np.float32], patients: NDArray[np.str_]) -> NDArray[np.intp]:
+    """(K, 2): patients with a film that has the label, and with one that does not."""
+    counts = [[len(np.unique(patients[truth[:, k] == value])) for value in (1, 0)] for k in range(truth.shape[1])]
+    return np.array(counts)

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr.modelfile import ModelInfo, OperatingPoint, Platt, scaled
+from cxr.modelfile import ModelInfo, OperatingPoint, Platt, drawn_logits, scaled
 from cxr.reading.engine import Engine, Outputs
+from cxr.reading.site import SiteCalibration
 from cxr.tasks import TASKS
 
 SOURCES = {"pneumonia": "pneumonia3"}  # task -> the multiclass task whose models answer it too
@@ -18,27 +19,36 @@ OTHER_SIDE = {"sensitivity90": "specificity90", "specificity90": "sensitivity90"
 class DerivedEngine:
     """An engine of a multiclass model with a healthy class, seen as one of the single finding "not healthy".
 
-    Its logit is the log odds of 1 - p(healthy), so its calibration is the identity. Its map is the strongest of the
-    other classes' maps at each place, each on its own scale; the healthy class's map would have to be subtracted, but
-    where it was cut at zero it cannot be had.
+    Its logit is the log odds of 1 - p(healthy), so its calibration is the identity; `site` calibrates the classes. The
+    draws of the classes' calibration give as many such logits, so its interval is that of p(healthy) turned round. Its
+    map is the strongest of the other classes' maps at each place, each on its own scale; the healthy class's map would
+    have to be subtracted, but where it was cut at zero it cannot be had.
     """
 
-    def __init__(self, engine: Engine, task: str):
-        self._engine, self._source = engine, engine.info
-        self.info = derived_info(engine.info, task)
+    def __init__(self, engine: Engine, task: str, site: SiteCalibration | None = None):
+        """Raises SettingError when `site` was made for another model."""
+        self._engine = engine
+        self._source = site.applied_to(engine.info, engine.sha256) if site else engine.info
+        self.info = derived_info(self._source, task)
         self.sha256, self.version = engine.sha256, engine.version
         self._healthy = self._source.labels.index(HEALTHY_CLASS)
 
     def run(self, films: NDArray[np.float32]) -> Outputs:
         """Prepared films (N, C, S, S) -> outputs of one label."""
         outputs = self._engine.run(films)
-        return Outputs(self._logits(outputs.logits), self._maps(outputs.maps), outputs.distance)
+        calibrated = scaled(outputs.logits, [self._source.platt[label] for label in self._source.labels])
+        drawn = drawn_logits(outputs.logits, self._source)
+        return Outputs(
+            self._log_odds(calibrated).astype(np.float32),
+            self._maps(outputs.maps),
+            outputs.distance,
+            None if drawn is None else self._log_odds(drawn),
+        )
 
-    def _logits(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, K) -> (N, 1)."""
-        calibrated = scaled(logits, [self._source.platt[label] for label in self._source.labels])
-        ill = np.logaddexp.reduce(np.delete(calibrated, self._healthy, axis=1), axis=1)
-        return np.asarray((ill - calibrated[:, self._healthy])[:, None], np.float32)
+    def _log_odds(self, calibrated: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of not healthy: (..., K) -> (..., 1)."""
+        ill = np.logaddexp.reduce(np.delete(calibrated, self._healthy, axis=-1), axis=-1)
+        return np.asarray((ill - calibrated[..., self._healthy])[..., None])
 
     def _maps(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, K, h, w) -> (N, 1, h, w) in units of each map's own scale."""
@@ -61,6 +71,7 @@ def derived_info(source: ModelInfo, task: str) -> ModelInfo:
             OTHER_SIDE.get(name, name): {label: _opposite(points)} for name, points in source.operating_points.items()
         },
         map_scale={label: 1.0},
+        resampled={},  # its draws come with each film's logits
     )
 
 

@@ -27,6 +27,7 @@ class Outputs:
     logits: NDArray[np.float32]  # (N, K)
     maps: NDArray[np.float32]  # (N, K, h, w), Grad-CAM, not scaled
     distance: NDArray[np.float32]  # (N,)
+    drawn: NDArray[np.float64] | None = None  # (D, N, K): the logits in each draw of the calibration behind them
 
 
 class Engine:
@@ -59,7 +60,7 @@ class Engine:
     @cached_property
     def sha256(self) -> str:
         """Of the model file: which weights answered."""
-        return hashlib.sha256(self.model.read_bytes()).hexdigest()
+        return sha256_of(self.model)
 
     @property
     def version(self) -> str:
@@ -75,6 +76,10 @@ class Engine:
         outputs = Outputs(*(answers[name].copy() for name in OUTPUTS))
         self._idle.append(request)
         return outputs
+
+
+def sha256_of(model: Path) -> str:
+    return hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 def read_info(model: Path) -> ModelInfo:

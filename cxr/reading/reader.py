@@ -10,19 +10,22 @@ from cxr import __version__
 from cxr.errors import SettingError
 from cxr.films.film import Film
 from cxr.films.prepare import Box, prepare
-from cxr.modelfile import ModelInfo, OperatingPoint, apply_calibration
+from cxr.modelfile import KINDS, ModelInfo, OperatingPoint, apply_calibration, drawn_logits
 from cxr.reading.derived import DerivedEngine
 from cxr.reading.engine import SHIPPED, Engine, Outputs
 from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report, findings_of
+from cxr.reading.site import SiteCalibration, site_calibrations
 from cxr.settings import Settings
+from cxr.uncertainty import intervals
 
 
 class Reader:
     """Reads films with one model. `read` may be called from several threads at once."""
 
-    def __init__(self, engine: Engine | DerivedEngine, operating_points: str):
+    def __init__(self, engine: Engine | DerivedEngine, operating_points: str, site: SiteCalibration | None = None):
+        """Raises SettingError when the model lacks the operating points, or `site` was made for another model."""
         self._engine = engine
-        self.info: ModelInfo = engine.info
+        self.info: ModelInfo = site.applied_to(engine.info, engine.sha256) if site else engine.info
         self._points = points_of(self.info, operating_points)
         self.identity = ModelIdentity(
             self.info.name,
@@ -33,6 +36,7 @@ class Reader:
             engine.sha256,
             operating_points,
             self.info.kind,
+            self.info.site,
         )
         self._versions = {"cxr": __version__, "engine": engine.version}
 
@@ -40,12 +44,22 @@ class Reader:
     def load(cls, path: str | Path | None = None, settings: Settings | None = None) -> "Reader":
         """A reader of the model file `path`, else of the first of the settings, else of the shipped chestxray14.
 
+        Of the calibrations in the settings it takes that of the model's task.
+
         Raises:
             ModelFileError: the file is missing, damaged, or not exported by this project.
+            SettingError: that calibration was made for another model, or one cannot be read.
         """
         settings = settings or Settings()
         first = next(iter(settings.model_files), SHIPPED)
-        return cls(Engine(Path(path or first), settings), settings.operating_point)
+        sites = site_calibrations(settings)
+        engine = Engine(Path(path or first), settings)
+        return cls(engine, settings.operating_point, sites.get(engine.info.task))
+
+    def logits(self, film: Film) -> NDArray[np.float32]:
+        """(K,): what calibration starts from."""
+        x, _ = prepare(film.pixels, self.info.preprocessing)
+        return np.asarray(self._engine.run(x).logits[0])
 
     def read(self, film: Film) -> Report:
         """What the model sees in one film."""
@@ -59,7 +73,7 @@ class Reader:
 
     def _report(self, film: Film, box: Box, outputs: Outputs, milliseconds: dict[str, float]) -> Report:
         return Report(
-            findings=self._findings(outputs.logits[0]),
+            findings=self._findings(outputs),
             maps=self._scaled(outputs.maps[0]),
             box=box,
             model=self.identity,
@@ -69,10 +83,14 @@ class Reader:
             milliseconds=milliseconds,
         )
 
-    def _findings(self, logits: NDArray[np.float32]) -> tuple[Finding, ...]:
-        """Logits (K,) -> calibrated findings, in the model's order."""
-        platt = [self.info.platt[label] for label in self.info.labels]
-        return findings_of(apply_calibration(logits, platt, self.info.kind), self._points, self.info.kind)
+    def _findings(self, outputs: Outputs) -> tuple[Finding, ...]:
+        """Calibrated findings of one film, in the model's order."""
+        kind, platt = self.info.kind, [self.info.platt[label] for label in self.info.labels]
+        probabilities = apply_calibration(outputs.logits, platt, kind)  # (1, K)
+        drawn = drawn_logits(outputs.logits, self.info)  # (D, 1, K)
+        drawn = outputs.drawn if drawn is None else drawn
+        ends = None if drawn is None else intervals(KINDS[kind](drawn), probabilities)[0]
+        return findings_of(probabilities[0], self._points, kind, ends)
 
     def _scaled(self, maps: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(K, h, w) -> uint8 on each label's fixed scale: 255 is `map_scale` and beyond."""

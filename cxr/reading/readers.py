@@ -1,15 +1,16 @@
 """Several models in one process: the reader of each task, loaded when it is first asked for."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxr.errors import BadRequest, SettingError
 from cxr.modelfile import ModelInfo
 from cxr.reading.derived import SOURCES, DerivedEngine, derived_info
-from cxr.reading.engine import WEIGHTS, Engine, read_info
+from cxr.reading.engine import WEIGHTS, Engine, read_info, sha256_of
 from cxr.reading.reader import Reader, points_of
+from cxr.reading.site import SiteCalibration, site_calibrations
 from cxr.settings import Settings
 
 FIRST_TASK = "chestxray14"  # the default where no model file is given
@@ -21,6 +22,11 @@ class Model:
 
     file: Path
     info: ModelInfo
+    site: SiteCalibration | None = None  # of this very task
+
+    def calibrated(self, site: SiteCalibration | None) -> "Model":
+        """Raises SettingError when `site` was made for another model."""
+        return Model(self.file, site.applied_to(self.info, sha256_of(self.file)), site) if site else self
 
 
 class Readers:
@@ -44,15 +50,24 @@ class Readers:
 
         Raises:
             ModelFileError: a file is missing, damaged, or not exported by this project.
-            SettingError: two files are models of one task, or one lacks the operating points of the settings.
+            SettingError: two files are models of one task, one lacks the operating points of the settings, or a
+                calibration of the settings was made for another model or for a task that nothing serves. Where the
+                given files are read alone, calibrations of other tasks are left aside.
         """
+        sites = site_calibrations(settings)
         own = _by_task(given or settings.model_files)
         models = (_by_task(sorted(shipped.glob("*.onnx"))) if shipped else {}) | own
         default = next(iter(own), FIRST_TASK if FIRST_TASK in models else next(iter(models), ""))
         if not default:
             raise SettingError(f"There is no model file in {shipped}; give one with --model or CXR_MODEL.")
         first = {default: models[default]}
-        return cls(first | models | _derived(models), default, settings)
+        served = first | models
+        derived = {task: model.calibrated(sites[task]) for task, model in _derived(served).items() if task in sites}
+        served = {task: model.calibrated(sites.get(task)) for task, model in served.items()}
+        served |= _derived(served) | derived
+        if shipped is not None:
+            _validate_tasks(sites, served)
+        return cls(served, default, settings)
 
     @classmethod
     def holding(cls, *readers: Reader) -> "Readers":
@@ -93,9 +108,12 @@ class Readers:
         file = self._models[task].file
         if file not in self._engines:
             self._engines[file] = Engine(file, self._settings)
-        engine = self._engines[file]
-        own = engine.info.task == task
-        return Reader(engine if own else DerivedEngine(engine, task), self._settings.operating_point)
+        engine, site = self._engines[file], self._models[task].site
+        if engine.info.task == task:
+            return Reader(engine, self._settings.operating_point, site)
+        # A calibration of the derived task itself was found on logits under the model's own.
+        behind = None if site else self._models[engine.info.task].site
+        return Reader(DerivedEngine(engine, task, behind), self._settings.operating_point, site)
 
 
 def _by_task(files: Iterable[Path]) -> dict[str, Model]:
@@ -109,6 +127,16 @@ def _by_task(files: Iterable[Path]) -> dict[str, Model]:
             )
         models[info.task] = Model(file, info)
     return models
+
+
+def _validate_tasks(sites: Mapping[str, SiteCalibration], served: Mapping[str, Model]) -> None:
+    for task, site in sites.items():
+        if task not in served:
+            raise SettingError(
+                f"{site.file} was made for the model {site.model} of the task {task}, which no model here serves; "
+                f"give that model with --model or CXR_MODEL, or take it out of CXR_CALIBRATION. "
+                f"Served: {', '.join(served)}."
+            )
 
 
 def _derived(models: dict[str, Model]) -> dict[str, Model]:

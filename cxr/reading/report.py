@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cxr.errors import NotFound
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
-from cxr.modelfile import OperatingPoint
+from cxr.modelfile import OperatingPoint, SiteSample
 from cxr.tasks import HEALTHY
 
 DISCLAIMER = "For research and education. Not a medical device: no decision about a patient may rest on it."
@@ -27,6 +27,7 @@ class Finding:
     probability: float  # calibrated, in [0, 1]
     operating_point: OperatingPoint
     above: bool  # multilabel: at or above the operating point; multiclass: the most probable of all
+    interval: tuple[float, float] | None = None  # 95 %, of the calibration alone; None where the model has none
 
     @property
     def alarm(self) -> bool:
@@ -43,14 +44,27 @@ def title_of(label: str) -> str:
     return label.replace("_", " ").capitalize()
 
 
-def findings_of(probabilities: Iterable[float], points: Mapping[str, OperatingPoint], kind: str) -> tuple[Finding, ...]:
-    """Findings of calibrated probabilities (K,), in the order of `points`; the one rule of what is above."""
+def findings_of(
+    probabilities: Iterable[float],
+    points: Mapping[str, OperatingPoint],
+    kind: str,
+    intervals: NDArray[np.float64] | None = None,
+) -> tuple[Finding, ...]:
+    """Findings of calibrated probabilities (K,), in the order of `points`; the one rule of what is above.
+
+    `intervals` (K, 2) are low and high; NaN where there is none.
+    """
     given = [float(p) for p in probabilities]
     if kind == "multiclass":
         above = [k == int(np.argmax(given)) for k in range(len(given))]
     else:
         above = [p >= point.threshold for p, point in zip(given, points.values(), strict=True)]
-    return tuple(Finding(*parts) for parts in zip(points, given, points.values(), above, strict=True))
+    ends = [None] * len(given) if intervals is None else [_interval(*pair) for pair in intervals.tolist()]
+    return tuple(Finding(*parts) for parts in zip(points, given, points.values(), above, ends, strict=True))
+
+
+def _interval(low: float, high: float) -> tuple[float, float] | None:
+    return None if np.isnan(low) or np.isnan(high) else (low, high)
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,7 @@ class ModelIdentity:
     sha256: str
     operating_points: str  # name of the set by which findings count as above
     kind: str = "multilabel"  # reports stored before there were others do not say it
+    calibration: SiteSample | None = None  # the site's own films by which it was calibrated; None: the model's own
 
     @property
     def multiclass(self) -> bool:
@@ -135,9 +150,7 @@ class Report:
     def restore(cls, text: str, maps: bytes) -> "Report":
         """The report that `to_json()` and `maps_png()` stored."""
         raw = json.loads(text)
-        findings = tuple(
-            Finding(**{**f, "operating_point": OperatingPoint(**f["operating_point"])}) for f in raw["findings"]
-        )
+        findings = tuple(_finding(f) for f in raw["findings"])
         tall = cv2.imdecode(np.frombuffer(maps, np.uint8), cv2.IMREAD_GRAYSCALE)
         if tall is None:
             raise ValueError("the stored maps are not a PNG")
@@ -145,7 +158,7 @@ class Report:
             findings,
             tall.reshape(len(findings), -1, tall.shape[1]).astype(np.uint8, copy=False),
             Box(**raw["box"]),
-            ModelIdentity(**raw["model"]),
+            _identity(raw["model"]),
             FilmCheck(**{**raw["check"], "reasons": tuple(raw["check"]["reasons"])}),
             _metadata(raw["film"]),
             raw["versions"],
@@ -191,6 +204,19 @@ class Report:
 def _logit(probability: float) -> float:
     clipped = min(max(probability, 1e-7), 1 - 1e-7)
     return float(np.log(clipped / (1 - clipped)))
+
+
+def _finding(raw: dict[str, Any]) -> Finding:
+    interval = raw.get("interval")
+    point = OperatingPoint(**raw["operating_point"])
+    return Finding(**{**raw, "operating_point": point, "interval": tuple(interval) if interval else None})
+
+
+def _identity(raw: dict[str, Any]) -> ModelIdentity:
+    site = raw.get("calibration")
+    return ModelIdentity(
+        **{**raw, "calibration": SiteSample(**{**site, "labels": tuple(site["labels"])}) if site else None}
+    )
 
 
 def _metadata(raw: dict[str, Any]) -> Metadata:

@@ -81,10 +81,10 @@ def test_a_film_is_read_for_the_task_that_the_form_or_the_program_names(
 
 
 def test_a_desk_holds_only_the_models_that_were_asked_for(several: Desk, film_png: bytes) -> None:
-    assert not several.intake.readers._engines
+    assert [file.name for file in several.intake.readers._engines] == ["adults.onnx"]  # the default task's
     several.api_upload("a.png", film_png, task="pneumonia")
     several.api_upload("a.png", film_png, task="pneumonia3")
-    assert [file.name for file in several.intake.readers._engines] == ["children.onnx"]
+    assert [file.name for file in several.intake.readers._engines] == ["adults.onnx", "children.onnx"]
 
 
 def test_a_film_without_a_task_is_read_for_the_default_one(several: Desk, film_png: bytes) -> None:

@@ -1,11 +1,12 @@
-"""Calibration of the classes of a multiclass model, and the operating points of each class against all others."""
+"""Calibration of labels and of classes, their operating points, and the draws of their intervals."""
 
 import numpy as np
 import pytest
 
-from cxr.learning.calibration import calibrate
-from cxr.metrics import fit_temperature, softmax
+from cxr.learning.calibration import _halves, calibrate, out_of_fold, patients_of_each
+from cxr.metrics import fit_platt, fit_temperature, sigmoid, softmax
 from cxr.modelfile import Platt, apply_calibration
+from cxr.uncertainty import DRAWS
 
 LABELS = ("covid", "pneumonia", "normal")
 
@@ -50,3 +51,45 @@ def test_labels_of_a_multilabel_model_are_calibrated_each_by_itself() -> None:
 def test_a_model_of_unknown_kind_has_no_probabilities() -> None:
     with pytest.raises(KeyError, match="ordinal"):
         apply_calibration(np.zeros((1, 1)), [Platt()], "ordinal")
+
+
+def test_each_draw_is_a_refit_to_whole_patients() -> None:
+    logits, truth = _validation()
+    patients = (np.arange(300) // 3).astype(str)
+    fitted = calibrate(logits, truth, LABELS, "multiclass", patients)
+    assert {len(draws) for draws in fitted.resampled.values()} == {DRAWS}
+    slopes = np.array(fitted.resampled["covid"])[:, 0]
+    assert slopes.mean() == pytest.approx(fitted.platt["covid"].slope, rel=0.1)
+    chosen = np.bincount(np.random.default_rng(0).integers(0, 100, (DRAWS, 100))[0], minlength=100)
+    by_name = np.unique(patients, return_inverse=True)[1]
+    rows = np.repeat(np.arange(300), chosen[by_name])
+    assert slopes[0] == pytest.approx(fit_temperature(logits[rows], truth[rows]), rel=1e-4)
+
+
+def test_without_patients_there_are_no_draws() -> None:
+    logits, truth = _validation()
+    assert calibrate(logits, truth, LABELS).resampled == {}
+
+
+def test_a_half_is_measured_by_the_other_half_and_no_patient_is_in_both() -> None:
+    random = np.random.default_rng(4)
+    patients = np.repeat(np.arange(60), 4).astype(str)
+    truth = np.repeat((np.arange(60) < 20).astype(np.float32), 4)[:, None]
+    logits = (2 * truth + random.normal(size=truth.shape)).astype(np.float32)
+    halves = _halves(patients, truth)
+    assert all(len(set(halves[patients == name])) == 1 for name in set(patients))
+    assert [int(truth[halves == half].sum()) for half in (0, 1)] == [40, 40]
+    told = out_of_fold(logits, truth, "multilabel", patients)
+    slope, intercept = fit_platt(logits[halves == 0, 0], truth[halves == 0, 0])
+    np.testing.assert_allclose(told[halves == 1, 0], sigmoid(slope * logits[halves == 1, 0].astype(float) + intercept))
+
+
+def test_what_a_half_lacks_cannot_be_measured() -> None:
+    truth = np.array([[1.0], [0.0], [0.0], [0.0]], np.float32)
+    told = out_of_fold(truth, truth, "multilabel", np.array(list("abcd")))
+    assert np.isnan(told).sum() == 2  # the half whose other half has no positive film
+
+
+def test_patients_are_counted_once_on_each_side() -> None:
+    truth = np.array([[1], [1], [0], [np.nan]], np.float32)
+    assert patients_of_each(truth, np.array(["a", "a", "a", "b"])).tolist() == [[1, 1]]

@@ -1,5 +1,7 @@
 """A child's pneumonia, answered by a model that tells bacterial, viral and normal apart."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from cxr.reading.reader import Reader
 from cxr.reading.report import Report
 from cxr.settings import Settings
 from tests.phantom import draw_phantom
-from tests.reading.tiny import tiny_info, tiny_model
+from tests.reading.tiny import drawn_model, tiny_info, tiny_model
 
 FILM = Film(draw_phantom(64, 64), Metadata("PNG", 8))
 LOGITS = (1.0, 3.0, 2.0)  # bacterial, viral, normal
@@ -59,3 +61,15 @@ def test_the_report_says_for_whom_it_is_and_which_file_answered(engine: Engine, 
     assert report.model.audience.startswith("children")
     assert report.model.sha256 == engine.sha256
     assert not report.model.multiclass
+
+
+def test_the_interval_is_that_of_normal_turned_round(tmp_path: Path) -> None:
+    engine = Engine(drawn_model(tmp_path / "drawn.onnx", "pneumonia3", LOGITS), Settings(precision="f32"))
+    (finding,) = Reader(DerivedEngine(engine, "pneumonia"), "youden").read(FILM).findings
+    normal = Reader(engine, "youden").read(FILM).finding("normal").interval
+    assert finding.interval == pytest.approx((1 - normal[1], 1 - normal[0]), abs=1e-6)
+    assert finding.interval[1] - finding.interval[0] > 0.05
+
+
+def test_a_model_without_draws_derives_no_interval(report: Report) -> None:
+    assert report.findings[0].interval is None

@@ -1,5 +1,6 @@
 """The engine and the one pipeline, with the shipped model."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from cxr.settings import Settings
 from cxr.tasks import CHESTXRAY14
 from predictions import Predictor
 from tests.phantom import draw_phantom, phantom_png
-from tests.reading.tiny import tiny_info, tiny_model, write_model
+from tests.reading.tiny import DRAWS, drawn_model, tiny_info, tiny_model, write_model
+
+PHANTOM = Film(draw_phantom(64, 64), Metadata("PNG", 8))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,48 @@ def test_classes_are_calibrated_by_one_temperature(tmp_path: Path) -> None:
     np.testing.assert_allclose([f.probability for f in report.findings], expected, atol=1e-6)
     assert [f.above for f in report.findings] == [False, True, False]
     assert report.model.multiclass
+
+
+def test_the_interval_is_the_middle_of_what_the_draws_of_the_calibration_say(tmp_path: Path) -> None:
+    logits = [2.0, -1.0, *[0.0] * 6]
+    reader = Reader.load(drawn_model(tmp_path / "drawn.onnx", "chestxray8", logits), Settings(precision="f32"))
+    first, second, *others = reader.read(PHANTOM).findings
+    # 2.5 % of 41 draws lie below the second one: slopes 0.81 and 1.19
+    assert first.interval == pytest.approx(sigmoid(np.array([1.62, 2.38])), abs=1e-6)
+    assert second.interval == pytest.approx(sigmoid(np.array([-1.19, -0.81])), abs=1e-6)
+    assert others[0].interval == (0.5, 0.5)
+
+
+def test_classes_are_drawn_together(tmp_path: Path) -> None:
+    logits = np.array([2.0, 1.0, 0.0])
+    reader = Reader.load(drawn_model(tmp_path / "drawn.onnx", "covid3", logits), Settings(precision="f32"))
+    drawn = np.array([np.exp(slope * logits) / np.exp(slope * logits).sum() for slope, _ in DRAWS])
+    told = np.array([finding.interval for finding in reader.read(PHANTOM).findings])
+    np.testing.assert_allclose(told.T, np.percentile(drawn, [2.5, 97.5], axis=0), atol=1e-6)
+
+
+def test_a_label_without_draws_has_no_interval_and_the_others_keep_theirs(tmp_path: Path) -> None:
+    info = replace(tiny_info("chestxray8"), resampled={"Effusion": DRAWS})
+    file = write_model(tmp_path / "some.onnx", info, [1.0] * 8, [0.0] * 8)
+    told = {f.label: f.interval for f in Reader.load(file).read(PHANTOM).findings}
+    assert told.pop("Effusion") is not None
+    assert set(told.values()) == {None}
+
+
+def test_a_model_file_written_before_there_were_intervals_is_read_without_them(tmp_path: Path) -> None:
+    stored = json.loads(tiny_info("chestxray8").to_json())
+    del stored["resampled"], stored["site"]
+    info = ModelInfo.from_json(json.dumps(stored))
+    report = Reader.load(write_model(tmp_path / "old.onnx", info, [1.0] * 8, [0.0] * 8)).read(PHANTOM)
+    assert {f.interval for f in report.findings} == {None}
+    assert report.model.calibration is None
+
+
+@pytest.mark.parametrize("draws", [{"Mass": [[1.0, float("nan")]]}, {"Mass": [[1.0]]}, {"Mass": []}])
+def test_draws_that_are_no_draws_are_refused(draws: object) -> None:
+    stored = json.loads(tiny_info("chestxray8").to_json())
+    with pytest.raises(ModelFileError, match="export it again"):
+        ModelInfo.from_json(json.dumps({**stored, "resampled": draws}))
 
 
 def test_a_model_without_calibration_of_a_label_is_refused() -> None:

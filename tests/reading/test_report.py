@@ -10,7 +10,7 @@ import pytest
 from cxr.errors import NotFound
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
-from cxr.modelfile import OperatingPoint
+from cxr.modelfile import OperatingPoint, SiteSample
 from cxr.reading.report import FilmCheck, ModelIdentity, Report, findings_of
 
 MODEL = ModelIdentity("tiny", "chestxray14", "Tiny", "nobody", "none", "0" * 64, "youden")
@@ -92,15 +92,30 @@ def test_a_report_survives_being_stored() -> None:
 
 def test_a_report_stored_by_an_earlier_version_is_restored_with_what_was_above() -> None:
     stored = json.loads(_report().to_json())
-    del stored["model"]["kind"]
+    del stored["model"]["kind"], stored["model"]["calibration"]
+    for finding in stored["findings"]:
+        del finding["interval"]
     stored["findings"][2]["above"] = True  # whatever would be decided today
     again = Report.restore(json.dumps(stored), _report().maps_png())
     assert [f.above for f in again.findings] == [True, True, True]
     assert not again.model.multiclass
+    assert again.model.calibration is None
+    assert [f.interval for f in again.findings] == [None] * 3
 
 
-def test_a_finding_as_json_has_four_fields() -> None:
-    fields = {"label", "probability", "operating_point", "above"}
+def test_an_interval_and_the_sites_calibration_survive_being_stored() -> None:
+    points = {label: OperatingPoint(0.1, 0.8, 0.7) for label in ("Mass", "Hernia", "Edema")}
+    ends = np.array([[0.1, 0.3], [np.nan, np.nan], [0.0, 0.2]])
+    model = dataclasses.replace(MODEL, calibration=SiteSample("2025-01-02", 90, 80, ("Mass", "Edema")))
+    findings = findings_of([0.2, 0.05, 0.1], points, "multilabel", ends)
+    report = dataclasses.replace(_report(), findings=findings, model=model)
+    again = Report.restore(report.to_json(), report.maps_png())
+    assert [f.interval for f in again.findings] == [(0.1, 0.3), None, (0.0, 0.2)]
+    assert (again.findings, again.model) == (report.findings, report.model)
+
+
+def test_a_finding_as_json_has_five_fields() -> None:
+    fields = {"label", "probability", "operating_point", "above", "interval"}
     assert [set(finding) for finding in _report().to_dict()["findings"]] == [fields] * 3
 
 

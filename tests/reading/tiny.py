@@ -1,5 +1,6 @@
 """Model files of a few hundred bytes that answer the same to every film: logits and maps are what the test says."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def tiny_info(task: str, *, slope: float = 1.0) -> ModelInfo:
         map_scale={label: float(k + 1) for k, label in enumerate(preset.labels)},
         distance_scale=1.0,
     )
+
+
+# Draws of a calibration around slope 1: 41 slopes from 0.8 to 1.2, as Resampled.
+DRAWS = tuple((0.8 + 0.01 * n, 0.0) for n in range(41))
+
+
+def drawn_model(file: Path, task: str, logits: Sequence[float]) -> Path:
+    """A model as `tiny_model` writes it, whose slope 1 is as unsure as DRAWS say."""
+    info = dataclasses.replace(tiny_info(task), resampled=dict.fromkeys(TASKS[task].labels, DRAWS))
+    return write_model(file, info, logits, [0.0] * len(logits))
 
 
 def tiny_model(file: Path, task: str, logits: Sequence[float], maps: Sequence[float] = (), slope: float = 1.0) -> Path:
