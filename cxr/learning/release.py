@@ -25,16 +25,22 @@ DISTANCE_PERCENTILE = 99
 
 
 def describe(
-    net: Ensemble, name: str, validation: PackedFilms, training: PackedFilms
+    net: Ensemble,
+    name: str,
+    validation: PackedFilms,
+    training: PackedFilms,
+    patients: NDArray[np.str_] | None = None,
 ) -> tuple[FeatureSpace, ModelInfo]:
     """The feature space and everything else that the exported file says about the model.
+
+    `patients` (N,) are those of the validation films; without them the probabilities have no intervals.
 
     Raises:
         TrainingDataError: a label without both classes among the validation films.
     """
     task, how = net.task, net.preprocessing
     seen = look(net, prepared(validation, how))
-    calibration = calibrate(seen.logits, validation.labels, task.labels, task.kind)
+    calibration = calibrate(seen.logits, validation.labels, task.labels, task.kind, patients)
     some = np.sort(np.random.default_rng(0).permutation(len(training))[:SPACE_FILMS])
     space = FeatureSpace.fit(look(net, prepared(training.take(some), how)).pooled)
     info = ModelInfo(
@@ -51,6 +57,7 @@ def describe(
         map_scale=_map_scales(seen.maps.max(axis=(2, 3)), validation.labels, task.labels),
         distance_scale=float(np.percentile(space.distance(seen.pooled), DISTANCE_PERCENTILE)),
         training=_record(net) | {"validation": _figures(seen.logits, validation.labels, task.labels)},
+        resampled=calibration.resampled,
     )
     return space, info
 
