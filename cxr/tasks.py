@@ -1,5 +1,6 @@
 """What is predicted: label names, how a film is prepared for the model, and how the model is trained."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,25 +23,47 @@ class Preprocessing:
         return len(self.mean)
 
 
-def _flag(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting may have."""
+
+    least: float = 0.0
+    most: float = math.inf
+    below: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return math.isfinite(value) and self.least <= value <= self.most and value < self.below
+
+    def __str__(self) -> str:
+        upper = f" and less than {self.below:g}" if self.below < math.inf else ""
+        return f"from {self.least:g} to {self.most:g}" if self.most < math.inf else f"{self.least:g} or more{upper}"
+
+
+_COUNT = Range(1)
+_SHARE = Range(0, 1)
+_PART = Range(0, below=1)
+
+
+def _flag(default: Any, help: str, allowed: Range = Range()) -> Any:
+    """A setting with a flag. `allowed` is for numbers alone; what else may be chosen stands with the choices."""
+    return field(default=default, metadata={"help": help, "allowed": allowed})
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How far the random changes to a training film may go; 0 leaves a change out."""
 
-    rotation: float = _flag(10.0, "rotation to either side, degrees")
-    shift: float = _flag(0.06, "shift to any side, share of the side")
-    zoom: float = _flag(0.15, "zoom in or out, share of the size")
-    flip: float = _flag(0.5, "probability of mirroring left and right")
-    brightness: float = _flag(0.1, "brightness added or taken, of the range 0 to 1")
-    contrast: float = _flag(0.25, "contrast about the film's mean, share")
+    rotation: float = _flag(10.0, "rotation to either side, degrees", Range(0, 180))
+    shift: float = _flag(0.06, "shift to any side, share of the side", _SHARE)
+    zoom: float = _flag(0.15, "zoom in or out, share of the size", _PART)
+    flip: float = _flag(0.5, "probability of mirroring left and right", _SHARE)
+    brightness: float = _flag(0.1, "brightness added or taken, of the range 0 to 1", _SHARE)
+    contrast: float = _flag(0.25, "contrast about the film's mean, share", _SHARE)
     gamma: float = _flag(0.25, "gamma, natural logarithm of the exponent")
-    blur: float = _flag(0.6, "share of the 3x3 mean that is blended in; half as much sharpens")
+    blur: float = _flag(0.6, "share of the 3x3 mean that is blended in; half as much sharpens", _SHARE)
     noise: float = _flag(0.03, "standard deviation of Gaussian noise at most")
     speckle: float = _flag(0.0, "standard deviation of noise in proportion to the pixel at most")
-    erasing: float = _flag(0.0, "probability that a box is greyed out")
+    erasing: float = _flag(0.0, "probability that a box is greyed out", _SHARE)
     mixup: float = _flag(0.0, "alpha of mixup")
 
 
@@ -54,35 +77,43 @@ class Recipe:
     arch: str = _flag("resnet50v2", "trunk of the network")
     pooling: str = _flag("lse", "how the last feature map becomes one vector")
     head: str = _flag("linear", "layers between the pooled vector and the logits")
-    epochs: int = _flag(8, "passes over the training films")
-    size: int = _flag(224, "side of the input, pixels")
+    epochs: int = _flag(8, "passes over the training films", _COUNT)
+    size: int = _flag(224, "side of the input, pixels", Range(32))
     small_epochs: int = _flag(0, "of the epochs, how many first ones see --small-size pixels (progressive resizing)")
-    small_size: int = _flag(160, "side of the input in the first --small-epochs, pixels")
+    small_size: int = _flag(160, "side of the input in the first --small-epochs, pixels", Range(32))
     sampling: str = _flag("uniform", "which films an epoch draws: each once, or each class alike (oversampling)")
-    normal_share: float = _flag(1.0, "share of the films without any finding that an epoch draws, anew each time")
+    normal_share: float = _flag(
+        1.0, "share of the films without any finding that an epoch draws, anew each time", _SHARE
+    )
     head_epochs: int = _flag(0, "first phase: epochs in which the whole trunk stays as it started")
     head_lr: float = _flag(1e-3, "peak learning rate of the first phase")
     frozen: int = _flag(0, "second phase: how many blocks of the trunk, from the input on, stay as they started")
-    batch: int = _flag(32, "films in a step, over all devices")
-    accumulate: int = _flag(1, "parts in which a step's films are computed, to fit into memory")
+    batch: int = _flag(32, "films in a step, over all devices", _COUNT)
+    accumulate: int = _flag(1, "parts in which a step's films are computed, to fit into memory", _COUNT)
     optimizer: str = _flag("adamw", "how the weights are moved")
     lr: float = _flag(2e-4, "peak learning rate of layers that start trained")
     new_layer_lr: float = _flag(10.0, "learning rate of layers that start at random, as a multiple of --lr")
     weight_decay: float = _flag(0.02, "weight decay")
     schedule: str = _flag("cosine", "how the learning rate falls")
-    warmup: float = _flag(0.1, "share of all steps in which the learning rate rises")
+    warmup: float = _flag(0.1, "share of all steps in which the learning rate rises", _PART)
     plateau_patience: int = _flag(
-        3, "epochs without a better validation AUROC before --schedule plateau lowers the rate"
+        3, "epochs without a better validation AUROC before --schedule plateau lowers the rate", _COUNT
     )
-    plateau_factor: float = _flag(0.3, "by what --schedule plateau multiplies the rate")
+    plateau_factor: float = _flag(0.3, "by what --schedule plateau multiplies the rate", _SHARE)
     patience: int = _flag(0, "stop after so many epochs without a better validation AUROC; 0: never")
     clip: float = _flag(1.0, "largest norm of the gradient; 0: any")
     loss: str = _flag("bce", "what is minimised")
-    smoothing: float = _flag(0.0, "label smoothing")
-    teacher_share: float = _flag(0.7, "share of the teachers' answer in what is learned, where there are teachers")
-    ema: float = _flag(0.998, "decay of the moving average of the weights that is kept; 0: keep the weights themselves")
-    precision: str = _flag("auto", "arithmetic of the trunk; auto: bf16 on recent GPUs and processors with AMX, else fp16 or f32")
-    val_share: float = _flag(0.1, "share of the training patients held out for validation")
+    smoothing: float = _flag(0.0, "label smoothing", _PART)
+    teacher_share: float = _flag(
+        0.7, "share of the teachers' answer in what is learned, where there are teachers", _SHARE
+    )
+    ema: float = _flag(
+        0.998, "decay of the moving average of the weights that is kept; 0: keep the weights themselves", _PART
+    )
+    precision: str = _flag(
+        "auto", "arithmetic of the trunk; auto: bf16 on recent GPUs and processors with AMX, else fp16 or f32"
+    )
+    val_share: float = _flag(0.1, "share of the training patients held out for validation", _PART)
     seed: int = _flag(0, "seed of the split, the first weights, the order and the augmentation")
     augmentation: Augmentation = Augmentation()
 

@@ -28,11 +28,11 @@ WINGS = {
         "dicomfile", "dicom", "read",
     ),
     "cxr.learning": (
-        "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "supply",
+        "faults", "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "supply",
         "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain", "schedule",
-        "budget", "checkpoints", "parts", "ensemble", "distillation", "training", "looking", "calibration",
-        "figures", "evaluation", "charts", "evaluation_report", "export", "release", "training_command",
-        "remote_command", "testing_command", "commands",
+        "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs", "training", "looking",
+        "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "checks",
+        "training_command", "remote_command", "testing_command", "commands",
     ),
     "cxr.reading": ("engine", "site", "derived", "report", "reader", "readers", "labels"),
     "cxr.desk": (

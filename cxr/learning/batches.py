@@ -1,6 +1,6 @@
 """Which films a step sees, and how they come to the network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from cxr.errors import TrainingError
 from cxr.films.prepare import fit_square, normalise
 from cxr.learning.augment import augment, mixup
 from cxr.learning.datasets import PackedFilms
-from cxr.tasks import Preprocessing, Recipe
+from cxr.tasks import HEALTHY, Preprocessing, Recipe
 
 Rows = NDArray[np.intp]
 
@@ -29,38 +30,60 @@ def generator(*numbers: int) -> Generator:
     return Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
-def draw(labels: NDArray[np.float32], recipe: Recipe, epoch: int) -> Rows:
-    """The rows of one epoch, in an order drawn anew."""
+def draw(labels: NDArray[np.float32], names: Sequence[str], recipe: Recipe, epoch: int) -> Rows:
+    """The rows of one epoch, in an order drawn anew, of films with labels (N, K) of these K names."""
     random = generator(recipe.seed, epoch)
-    rows = SAMPLINGS[recipe.sampling](labels, random)
-    normal = np.flatnonzero(np.nansum(labels[rows], axis=1) == 0)
+    classes = _classes(labels, names)
+    rows = SAMPLINGS[recipe.sampling](classes, random)
+    normal = np.flatnonzero(classes[rows, -1])
     left_out = normal[_permutation(len(normal), random)][round(len(normal) * recipe.normal_share) :]
     kept = np.delete(rows, left_out)
     return np.asarray(kept[_permutation(len(kept), random)])
 
 
-def _uniform(labels: NDArray[np.float32], random: Generator) -> Rows:
+def _classes(labels: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.bool_]:
+    """(N, classes): which findings a film is known to have and, last, whether it is known to have none of them all.
+
+    A label of `tasks.HEALTHY` is no finding. A film with an unknown label and no known finding is of no class.
+    """
+    findings = labels[:, [name not in HEALTHY for name in names]]
+    return np.concatenate([findings == 1, (findings == 0).all(axis=1, keepdims=True)], axis=1)
+
+
+def _uniform(classes: NDArray[np.bool_], random: Generator) -> Rows:
     """Each film once."""
     del random
-    return np.arange(len(labels))
+    return np.arange(len(classes))
 
 
-def _balanced(labels: NDArray[np.float32], random: Generator) -> Rows:
+def _balanced(classes: NDArray[np.bool_], random: Generator) -> Rows:
     """As many draws as films, with replacement; each class, no finding among them, is drawn alike.
 
-    A film of several classes weighs as their mean.
+    A film of several classes weighs as their mean, a film of no known class as the mean film.
     """
-    none = np.nansum(labels, axis=1, keepdims=True) == 0
-    member = np.concatenate([np.nan_to_num(labels), none], axis=1)
-    weights = member @ (1 / np.maximum(member.sum(axis=0), 1)) / member.sum(axis=1)
-    return torch.multinomial(torch.from_numpy(weights), len(labels), replacement=True, generator=random).numpy()
+    member = classes.astype(np.float32)
+    many = member.sum(axis=1)
+    weights = member @ (1 / np.maximum(member.sum(axis=0), 1)) / np.maximum(many, 1)
+    weights[many == 0] = weights[many > 0].mean() if many.any() else 1
+    return torch.multinomial(torch.from_numpy(weights), len(classes), replacement=True, generator=random).numpy()
 
 
-SAMPLINGS: dict[str, Callable[[NDArray[np.float32], Generator], Rows]] = {"uniform": _uniform, "balanced": _balanced}
+# name -> (classes (N, C) of `_classes`, generator) -> rows
+SAMPLINGS: dict[str, Callable[[NDArray[np.bool_], Generator], Rows]] = {"uniform": _uniform, "balanced": _balanced}
 
 
 def _permutation(count: int, random: Generator) -> Rows:
     return torch.randperm(count, generator=random).numpy()
+
+
+def check_shares(recipe: Recipe, world: int) -> None:
+    """Raises TrainingError unless each of `world` processes has as many films in each part of a step."""
+    parts = world * recipe.accumulate
+    if world > 1 and recipe.batch % parts:
+        raise TrainingError(
+            f"--batch {recipe.batch} cannot be shared out evenly among {world} processes with --accumulate "
+            f"{recipe.accumulate}; it must be a multiple of {parts}."
+        )
 
 
 def steps_of(order: Rows, recipe: Recipe, share: Share) -> list[Rows]:

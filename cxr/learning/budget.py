@@ -4,6 +4,7 @@ A budget is wall-clock time over one or more calls of the command. The schedule 
 further: where the recipe's epochs fit, the run is the same as without a budget.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -24,13 +25,15 @@ class Budget:
     reserve_s: float  # at the end of each call, for validating, saving and splitting
     began: float  # monotonic() when this call began
 
-    def pace(self, spent_s: float, share: float) -> "Pace":
+    def pace(self, spent_s: float, share: float, agreed: Callable[[float], float] = float) -> "Pace":
         """How this call keeps to it, `spent_s` seconds and a `share` of the schedule after earlier calls.
+
+        `agreed` makes of each process's time since it began one for all.
 
         Raises:
             TrainingError: no time is left to train in.
         """
-        starting_s = monotonic() - self.began
+        starting_s = agreed(monotonic() - self.began)
         left_s = self.total_s - spent_s - starting_s - self.reserve_s
         call_s = min(left_s, self.call_s - starting_s - self.reserve_s)
         if call_s <= 0:

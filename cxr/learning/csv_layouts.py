@@ -20,18 +20,16 @@ from cxr.learning.tables import (
     read_csv,
     walk_films,
 )
-from cxr.tasks import CHESTXRAY14, TASKS
+from cxr.tasks import CHESTXRAY14, CHEXPERT14, TASKS
 
 NIH_LABELS = CHESTXRAY14
-CHEXPERT_LABELS = (
-    "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation",
-    "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture", "Support Devices",
-)  # fmt: skip
+CHEXPERT_LABELS = tuple(name.replace("_", " ") for name in CHEXPERT14)  # as the columns of its csv are called
 # What becomes of CheXpert's -1: U-Ignore, U-Zeros and U-Ones of Irvin et al., AAAI 2019, "Uncertainty Approaches".
 UNCERTAIN = {"ignore": np.nan, "zeros": 0.0, "ones": 1.0}
 OWN_CSV = "films.csv"
 OWN_COLUMNS = {"path", "patient", "sex", "age", "view", "part"}  # all others are labels
-WHOLE = "all"  # the one part of a data set that has no split of its own
+EXTERNAL = "external"  # films of other hospitals, which only ever test
+WHOLE = "all"  # the part of a data set from which its test part is still to be taken
 _SEXES = {"M": "M", "F": "F", "Male": "M", "Female": "F", "male": "M", "female": "F"}
 
 
@@ -46,7 +44,7 @@ def read_nih(folder: Path, part: str, label_names: tuple[str, ...]) -> FilmTable
     """NIH ChestX-ray14 (Wang et al. 2017): the films of its `train_val` or `test` list.
 
     Needs `Data_Entry_2017*.csv` and `<part>_list.txt` in `folder`, and the films anywhere below it, as `.png` or
-    resized as `.jpg`: they are matched by stem.
+    resized as `.jpg`: films, rows and lists are matched by stem. What is listed without a row is missing too.
 
     Raises:
         TrainingDataError: a file is missing, a column is missing, a label is not known, or no film is there.
@@ -64,13 +62,15 @@ def _nih_rows(folder: Path) -> pd.DataFrame:
 def _nih_part(
     folder: Path, part: str, label_names: tuple[str, ...], rows: pd.DataFrame, films: dict[str, Path]
 ) -> FilmTable:
-    listed = set(only_file(folder, f"{part}_list.txt").read_text(errors="replace").split())
-    rows = rows[rows["Image Index"].isin(listed)]
-    there = rows["Image Index"].map(lambda name: Path(name).stem in films).to_numpy(bool)
-    missing, rows = tuple(rows["Image Index"][~there]), rows[there]
+    listed = {Path(name).stem: name for name in _listed(folder, part)}
+    rows = rows.set_index(rows["Image Index"].map(lambda name: Path(name).stem))
+    unlabelled = [name for stem, name in listed.items() if stem not in rows.index]
+    rows = rows[rows.index.isin(listed.keys())]
+    there = rows.index.isin(films.keys())
+    missing, rows = (*rows["Image Index"][~there], *unlabelled), rows[there]
     return FilmTable(
         label_names,
-        tuple(films[Path(name).stem] for name in rows["Image Index"]),
+        tuple(films[stem] for stem in rows.index),
         _nih_labels(rows["Finding Labels"], label_names),
         rows["Patient ID"].to_numpy(str),
         missing,
@@ -78,6 +78,10 @@ def _nih_part(
         age_years=ages_years(rows, "Patient Age"),
         view=column(rows, "View Position"),
     )
+
+
+def _listed(folder: Path, part: str) -> list[str]:
+    return only_file(folder, f"{part}_list.txt").read_text(errors="replace").split()
 
 
 def _nih_labels(findings: "pd.Series[str]", label_names: tuple[str, ...]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cxr.errors import TrainingDataError
 from cxr.learning.csv_layouts import (
+    EXTERNAL,
     NIH_LABELS,
     OWN_CSV,
     UNCERTAIN,
@@ -22,7 +23,7 @@ from cxr.learning.csv_layouts import (
 )
 from cxr.learning.folder_layouts import are_class_folders, class_folder_parts, is_kermany, kermany_parts
 from cxr.learning.packing import MOST_UNREADABLE, PackedFilms, pack, packed_side
-from cxr.learning.tables import FilmTable, Wanted, check_apart, index_films, split_by_patient
+from cxr.learning.tables import FilmTable, Wanted, check_apart, index_films, split_by_patient, split_each_patient
 from cxr.tasks import Task
 
 __all__ = [
@@ -110,7 +111,8 @@ class DataSet:
         """The films of `part`, one of PARTS.
 
         Where the official split has no validation films, they are `val_share` of the training patients, drawn by
-        `seed`. Where there is no split at all, the test part is TEST_SHARE of the patients, whatever the seed.
+        `seed`. Where there is no split at all, the test part is TEST_SHARE of the patients, whatever the seed: each is
+        drawn by itself, so that films that are added later move no patient to the other side.
 
         Raises:
             TrainingDataError: the part has no film, or more than `most_unreadable` (a share) of the films that its
@@ -119,27 +121,42 @@ class DataSet:
         self._check_complete(self._source(part), most_unreadable)
         tables = dict(self.official)
         if WHOLE in tables:
-            tables["train"], tables["test"] = split_by_patient(tables[WHOLE], TEST_SHARE, TEST_SEED)
+            tables["train"], tables["test"] = split_each_patient(tables[WHOLE], TEST_SHARE, TEST_SEED)
         if "validation" not in tables and part != "test":
             tables["train"], tables["validation"] = split_by_patient(tables["train"], val_share, seed)
         if not len(tables[part]):
-            raise TrainingDataError(f"The {part} part has no film; give more films or another --val-share.")
+            other = "" if part == "test" else " or another --val-share"
+            raise TrainingDataError(f"The {part} part has no film; give more films{other}.")
         return tables[part]
 
     def external(self, most_unreadable: float = MOST_UNREADABLE) -> FilmTable:
-        """What a model trained elsewhere is tested on: the official test part, or all films where there is none."""
-        if WHOLE not in self.official:
+        """What a model trained elsewhere is tested on: `external/`, else all films or the official test part."""
+        source = next((name for name in (EXTERNAL, WHOLE) if name in self.official), None)
+        if source is None:
             return self.part("test", most_unreadable=most_unreadable)
-        self._check_complete(WHOLE, most_unreadable)
-        return self.official[WHOLE]
+        self._check_complete(source, most_unreadable)
+        return self.official[source]
+
+    @property
+    def draws_test(self) -> bool:
+        """Whether the test part is no official one, so that other films would have other test patients."""
+        return WHOLE in self.official
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether it has films from which the validation part is taken."""
+        return not self.official.keys().isdisjoint(self._sources("validation"))
 
     def _source(self, part: str) -> str:
         """The official part that the films of `part` are taken from."""
-        candidates = (part, WHOLE, "train") if part == "validation" else (part, WHOLE)
-        source = next((name for name in candidates if name in self.official), None)
+        source = next((name for name in self._sources(part) if name in self.official), None)
         if source is None:
             raise TrainingDataError(f"The data set has no {part} part; it has {', '.join(self.official)}.")
         return source
+
+    @staticmethod
+    def _sources(part: str) -> tuple[str, ...]:
+        return (part, WHOLE, "train") if part == "validation" else (part, WHOLE)
 
     def _check_complete(self, source: str, most_unreadable: float) -> None:
         table = self.official[source]

@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.distributed
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cxr.errors import TrainingError
 
@@ -26,6 +27,21 @@ class Place:
     def writes(self) -> bool:
         """Only one process writes files and prints."""
         return self.rank == 0
+
+    @property
+    def gpus(self) -> list[torch.device]:
+        """This process's own GPU, or none."""
+        return [self.device] if self.device.type == "cuda" else []
+
+    def any(self, value: bool) -> bool:
+        """Whether it is so in any process."""
+        return self.mean(float(value)) > 0
+
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the values of the first one."""
+        if self.world > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, 0)
 
     def mean(self, value: float) -> float:
         """The mean of every process's value."""
@@ -50,6 +66,21 @@ class Place:
 CPU = Place(torch.device("cpu"))
 
 
+def default_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.device_count() else "cpu")
+
+
+def is_first() -> bool:
+    """Whether this is the one process that prints; known before `join`."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def world_size() -> int:
+    """How many processes train together; known before `join`."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def join() -> Iterator[Place]:
     """The place of this process: alone, or one of those that torchrun started (NCCL on GPUs, gloo on CPUs)."""
@@ -57,7 +88,7 @@ def join() -> Iterator[Place]:
     if not gpus:
         keep_memory()
     if "WORLD_SIZE" not in os.environ:
-        yield Place(torch.device("cuda" if gpus else "cpu"))
+        yield Place(default_device())
         return
     torch.distributed.init_process_group("nccl" if gpus else "gloo")
     try:
@@ -86,10 +117,15 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 PRECISIONS = {"f32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """The precision of the trunk. Raises TrainingError for fp16 on a CPU, where nothing is gained."""
+def check_precision(device: torch.device, precision: str) -> None:
+    """Raises TrainingError for fp16 on a CPU, where nothing is gained."""
     if precision == "fp16" and device.type == "cpu":
         raise TrainingError("--precision fp16 needs a GPU; on a CPU choose bf16 or f32.")
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """The precision of the trunk. Raises TrainingError for fp16 on a CPU."""
+    check_precision(device, precision)
     dtype = PRECISIONS[chosen_precision(device, precision)]
     return torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None)
 
@@ -97,8 +133,8 @@ def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
 def chosen_precision(device: torch.device, precision: str) -> str:
     """`precision`, a key of PRECISIONS; for "auto" the fastest one of the device.
 
-    That is bf16 on a processor with AMX and on a GPU from Ampere on. Others emulate it: fp16 on older GPUs, f32 on other
-    processors, which take twice the time for bf16.
+    That is bf16 on a processor with AMX and on a GPU from Ampere on. Others emulate it: fp16 on older GPUs, f32 on
+    other processors, which take twice the time for bf16.
     """
     if precision != "auto":
         return precision

@@ -26,12 +26,7 @@ class Teachers:
 
     def __init__(self, runs_or_files: Sequence[Path], task: Task, device: torch.device | str = "cpu"):
         self.multiclass = task.kind == "multiclass"
-        read = [checkpoints.load(checkpoints.find(path)) for path in runs_or_files]
-        for path, checkpoint in zip(runs_or_files, read, strict=True):
-            if checkpoint.task != task.name:
-                raise TrainingError(
-                    f"The teacher {path.name} is of task {checkpoint.task}; a {task.name} one is needed."
-                )
+        read = [read_teacher(path, task) for path in runs_or_files]
         self.networks = [(_ready(checkpoint, device), checkpoint.recipe.size) for checkpoint in read]
 
     @torch.no_grad()
@@ -45,6 +40,16 @@ class Teachers:
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         return torch.softmax(logits, 1) if self.multiclass else torch.sigmoid(logits)
+
+
+def read_teacher(run_or_file: Path, task: Task) -> Checkpoint:
+    """Raises ModelFileError when it cannot be read, TrainingError when it is of another task."""
+    checkpoint = checkpoints.load(checkpoints.find(run_or_file))
+    if checkpoint.task != task.name:
+        raise TrainingError(
+            f"The teacher {run_or_file.name} is of task {checkpoint.task}; a {task.name} one is needed."
+        )
+    return checkpoint
 
 
 def _ready(checkpoint: Checkpoint, device: torch.device | str) -> torch.nn.Module:

@@ -48,6 +48,8 @@ class Ensemble(nn.Module):
         self.flip = flip
         self.task = TASKS[members[0].task]
         self.preprocessing = max((member.preprocessing() for member in members), key=lambda how: how.size)
+        for size in {recipe.size for recipe in self.recipes} - {self.preprocessing.size}:
+            self.register_buffer(f"shrink{size}", _shrinking(self.preprocessing.size, size))
         self.eval()
 
     @classmethod
@@ -78,15 +80,22 @@ class Ensemble(nn.Module):
 
     def _look(self, films: Tensor) -> Answers:
         pairs = zip(self.members, self.recipes, strict=True)
-        each = [_answers(net, _resized(films, recipe.size)) for net, recipe in pairs]  # type: ignore[arg-type]
+        each = [_answers(net, self._sized(films, recipe.size)) for net, recipe in pairs]  # type: ignore[arg-type]
         if len(each) == 1:
             return each[0]
         side = max(one.maps.shape[-1] for one in each)
         return Answers(
             torch.stack([one.logits for one in each]).mean(0),
-            torch.stack([_resized(one.maps, side) for one in each]).mean(0),
+            torch.stack([_enlarged(one.maps, side) for one in each]).mean(0),
             torch.cat([one.pooled for one in each], 1),
         )
+
+    def _sized(self, films: Tensor, size: int) -> Tensor:
+        """Films (N, C, S, S) at the size of a member."""
+        if size == self.preprocessing.size:
+            return films
+        shrink = self.get_buffer(f"shrink{size}")
+        return shrink @ films @ shrink.T
 
 
 def _answers(net: FilmNet, films: Tensor) -> Answers:
@@ -94,8 +103,17 @@ def _answers(net: FilmNet, films: Tensor) -> Answers:
     return Answers(net.head(features), gradcam(net, features), features.mean((2, 3)))
 
 
-def _resized(squares: Tensor, side: int) -> Tensor:
-    """(N, C, S, S) -> (N, C, side, side)."""
-    if squares.shape[-1] == side:
-        return squares
-    return F.interpolate(squares, size=(side, side), mode="bilinear", align_corners=False)
+def _shrinking(side: int, smaller: int) -> Tensor:
+    """(smaller, side): each row the weights of one pixel of `interpolate(..., antialias=True)`, along one axis.
+
+    As a matrix because OpenVINO 2026 reads the exporter's Resize as if it were not antialiased.
+    """
+    size = smaller, side
+    return F.interpolate(torch.eye(side)[None, None], size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+
+
+def _enlarged(maps: Tensor, side: int) -> Tensor:
+    """(N, K, h, w) -> (N, K, side, side), none of them larger."""
+    if maps.shape[-1] == side:
+        return maps
+    return F.interpolate(maps, size=(side, side), mode="bilinear", align_corners=False)

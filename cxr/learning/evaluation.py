@@ -1,10 +1,11 @@
 """How good a model is on films it has never seen: figures with 95 % intervals over patients."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from cxr.learning.figures import (
     Rates,
     Subgroup,
 )
-from cxr.learning.tables import FilmTable
+from cxr.learning.tables import FilmTable, depth_apart
 from cxr.metrics import (
     Array,
     Interval,
@@ -50,6 +51,7 @@ from cxr.modelfile import OperatingPoint
 POINTS = 100  # of a curve that is kept
 AGE_BANDS = (0, 18, 40, 60, 80)  # years; each band ends before the next begins
 
+T = TypeVar("T")
 Points = Mapping[str, OperatingPoint]  # label -> its threshold, with what it gave on the validation films
 Figure = Callable[[Array, Array, Array], Array]  # scores (N,), labels (N,), weights (D, N) -> (D,)
 
@@ -60,7 +62,17 @@ class Pick:
 
     row: int
     label: str
-    verdict: str  # "found", "false alarm" or "missed"
+    verdict: str  # one of VERDICTS
+
+
+class Verdict(NamedTuple):
+    """A film's true label, and what was decided of it."""
+
+    label: int
+    above: int
+
+
+VERDICTS = {"found": Verdict(1, 1), "false alarm": Verdict(0, 1), "missed": Verdict(1, 0)}
 
 
 def evaluate(
@@ -285,38 +297,87 @@ def _localised(label: str, hits: Array, patients: NDArray[np.str_], draws: int) 
     return LocalisationFigures(label, len(hits), pointing, centre, dict(zip(IOU_LEVELS, levels, strict=True)))
 
 
-def most_confident(scores: Array, labels: Array, label_names: tuple[str, ...]) -> tuple[Pick, ...]:
-    """Of each label the surest film that was found, the surest false alarm, and the one missed by most."""
-    picks = []
-    for k, label in enumerate(label_names):
-        positive, negative = np.flatnonzero(labels[:, k] == 1), np.flatnonzero(labels[:, k] == 0)
-        if len(positive):
-            picks.append(Pick(int(positive[scores[positive, k].argmax()]), label, "found"))
-        if len(negative):
-            picks.append(Pick(int(negative[scores[negative, k].argmax()]), label, "false alarm"))
-        if len(positive) > 1:
-            picks.append(Pick(int(positive[scores[positive, k].argmin()]), label, "missed"))
-    return tuple(picks)
+def most_confident(
+    scores: Array, labels: Array, label_names: tuple[str, ...], above: Array, count: int | None = None
+) -> tuple[Pick, ...]:
+    """Of each label the surest film that was found, the surest false alarm, and the surest one that was missed.
+
+    `above` (N, K) is what was decided: 1 where a label was called, 0 where it was not, NaN where nothing was. `count`
+    picks are spread over the labels: none gets a second one before each has one.
+    """
+    by_label = [_picks(label, scores[:, k], labels[:, k], above[:, k], first=k) for k, label in enumerate(label_names)]
+    spread = [pick for of_rank in zip_longest(*by_label) for pick in of_rank if pick is not None]
+    order = {verdict: place for place, verdict in enumerate(VERDICTS)}
+    return tuple(sorted(spread[:count], key=lambda pick: order[pick.verdict]))
+
+
+def _picks(label: str, scores: Array, labels: Array, above: Array, first: int) -> list[Pick]:
+    """One film for each verdict that there is, beginning with verdict number `first`, so that labels take turns."""
+    names, found = list(VERDICTS), []
+    for number in range(first, first + len(names)):
+        verdict = names[number % len(names)]
+        wanted = VERDICTS[verdict]
+        rows = np.flatnonzero((labels == wanted.label) & (above == wanted.above))
+        if len(rows):
+            sureness = scores[rows] if wanted.above else -scores[rows]
+            found.append(Pick(int(rows[sureness.argmax()]), label, verdict))
+    return found
 
 
 def read_scores(file: Path, table: FilmTable) -> NDArray[np.float64]:
     """(N, K) probabilities of the table's films from a csv of `python -m cxr predict --csv`.
 
+    A film is known by its name without the ending, and where several have that name by as much of the path above it as
+    tells these apart.
+
     Raises:
-        TrainingDataError: a film of the table has no probabilities there, or a label has no column.
+        TrainingDataError: a film of the table has no probabilities there or more than one row, or a label has no
+            column.
     """
     try:
         with file.open(newline="", encoding="utf-8") as stream:
-            rows = {Path(row["film"]).stem: row for row in csv.DictReader(stream)}
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+            rows = [(Path(row["film"]), row) for row in csv.DictReader(stream)]
+    except (OSError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise TrainingDataError(f"{file.name} is not a csv of `python -m cxr predict --csv` ({error}).") from error
-    absent = [path.name for path in table.paths if path.stem not in rows]
+    found = _rows_of_films(file, rows, table.paths)
+    absent = [path.name for path in table.paths if path not in found]
     if absent:
         raise TrainingDataError(f"{file.name} lacks {len(absent)} films of the test list, {absent[0]} among them.")
     try:
-        return np.array([[float(rows[path.stem][label]) for label in table.label_names] for path in table.paths])
-    except (KeyError, ValueError) as error:
+        return np.array([[float(found[path][label]) for label in table.label_names] for path in table.paths])
+    except (KeyError, ValueError, TypeError) as error:
         raise TrainingDataError(f"{file.name} lacks a probability of this task ({error}).") from error
+
+
+def _rows_of_films(
+    file: Path, rows: Sequence[tuple[Path, dict[str, str]]], paths: Sequence[Path]
+) -> dict[Path, dict[str, str]]:
+    """Film -> its row, for every film that has one."""
+    films_of, rows_of = _by_stem((path, path) for path in paths), _by_stem(rows)
+    found: dict[Path, dict[str, str]] = {}
+    for stem, films in films_of.items():
+        named = rows_of.get(stem, [])
+        depths = [depth_apart([path.with_suffix("") for path, _ in group]) for group in (films, named)]
+        if None in depths:
+            whose = str(films[0][0]) if depths[0] is None else str(named[0][0])
+            raise TrainingDataError(f"{whose} stands more than once in {file.name} or in the test list; leave one row.")
+        depth = max(each or 1 for each in depths)
+        row_at = {path.with_suffix("").parts[-depth:]: row for path, row in named}
+        there = {path: path.with_suffix("").parts[-depth:] for path, _ in films}
+        if not row_at.keys() & set(there.values()) and len(named) > 1:
+            raise TrainingDataError(
+                f"{file.name} has {len(named)} rows for {films[0][0]}, {named[0][0]} among them, and their folders do "
+                "not say which; leave the film's own row."
+            )
+        found |= {path: row_at[place] for path, place in there.items() if place in row_at}
+    return found
+
+
+def _by_stem(pairs: Iterable[tuple[Path, T]]) -> dict[str, list[tuple[Path, T]]]:
+    groups: dict[str, list[tuple[Path, T]]] = {}
+    for path, what in pairs:
+        groups.setdefault(path.stem, []).append((path, what))
+    return groups
 
 
 def write(evaluation: Evaluation, folder: Path, stem: str = "evaluation") -> None:

@@ -77,16 +77,17 @@ class ExportNet(nn.Module):
 
 
 def export(net: Ensemble, space: FeatureSpace, info: ModelInfo, file: Path) -> None:
-    """Write the ONNX file of one or more trained networks; the batch size stays free."""
+    """Write the ONNX file of one or more trained networks; the batch size stays free.
+
+    It is for the caller to write under another name first, and to rename what has proved itself.
+    """
     how = info.preprocessing
     example = torch.zeros(2, how.channels, how.size, how.size)
     graph = _to_onnx(ExportNet(net, space).eval(), example)
     store_in_8_bits(graph)
     helper.set_model_props(graph, {METADATA_KEY: info.to_json()})
     onnx.checker.check_model(graph)
-    unfinished = file.with_name(f".{file.name}.part")
-    unfinished.write_bytes(graph.SerializeToString())
-    unfinished.replace(file)
+    file.write_bytes(graph.SerializeToString())
 
 
 def _to_onnx(module: nn.Module, example: Tensor) -> onnx.ModelProto:

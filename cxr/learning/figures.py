@@ -138,10 +138,12 @@ class Evaluation:
 
     def to_text(self) -> str:
         """Tables for people."""
-        lines = [f"{self.films} films of {self.patients} patients; AUROC with 95 % interval over patients", ""]
-        lines += [f"{f.label:20} {f.positives:5d} positive  {show(f.auroc)}" for f in self.labels]
-        lines += ["", f"{'mean':20} {'':14}  {show(self.mean_auroc)}"]
-        return "\n\n".join(["\n".join(lines), *(classification_report(d, self.kind) for d in self.decisions)])
+        about = f"{self.name}: {self.films} films of {self.patients} patients; 95 % intervals over patients"
+        head = f"{'':20} {'':14}  {'AUROC':32}{'average precision':24}{'Brier':>11}{'ECE':>11}"
+        means = f"{show(self.mean_auroc):32}{_short(self.mean_average_precision)}"
+        rows = [about, "", head, *(_label_line(f) for f in self.labels), "", f"{'mean':20} {'':14}  {means}"]
+        parts = ["\n".join(rows), *(classification_report(d, self.kind) for d in self.decisions)]
+        return "\n\n".join([*parts, *([_localisation(self.localisation)] if self.localisation else [])])
 
     def to_json(self) -> str:
         """JSON; an undefined figure is null."""
@@ -180,6 +182,22 @@ class Evaluation:
         return _csv(rows)
 
 
+def _label_line(f: LabelFigures) -> str:
+    errors = _numbers((f.calibration.brier, f.calibration.ece))
+    return f"{f.label:20} {f.positives:5d} positive  {show(f.auroc):32}{_short(f.average_precision):24}{errors}"
+
+
+def _localisation(figures: Sequence[LocalisationFigures]) -> str:
+    """Shares of the boxes that the maps find, as text."""
+    levels = [f"IoU {level}" for level in IOU_LEVELS]
+    head = f"{'boxes found by maps':24}{'boxes':>6}  {'peak in the box':24}{'centre in the box':24}"
+    lines = [head + "".join(f"{level:24}" for level in levels)]
+    for f in figures:
+        shares = (f.pointing, f.centre, *(f.iou[level] for level in IOU_LEVELS))
+        lines.append(f"{f.label:24}{f.boxes:6d}  " + "".join(f"{_short(share):24}" for share in shares))
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def classification_report(decisions: Decisions, kind: str) -> str:
     """Precision, recall and F1 of each class with micro and macro rows, as text."""
     columns = ("precision", "recall", "f1", "accuracy")
@@ -199,8 +217,15 @@ def show(interval: Interval, why: str = "one class is absent") -> str:
     return f"undefined: {why}" if np.isnan(interval.value) else str(interval)
 
 
+def _short(interval: Interval) -> str:
+    return "undefined" if np.isnan(interval.value) else str(interval)
+
+
 def _cells(rates: Rates, columns: Sequence[str]) -> str:
-    values = (getattr(rates, column).value for column in columns)
+    return _numbers([getattr(rates, column).value for column in columns])
+
+
+def _numbers(values: Sequence[float]) -> str:
     return "".join("  undefined" if np.isnan(value) else f"{value:11.3f}" for value in values)
 
 

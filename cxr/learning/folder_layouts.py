@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from cxr.errors import TrainingDataError
-from cxr.learning.csv_layouts import WHOLE
-from cxr.learning.tables import FILM_ENDINGS, FilmTable, Wanted, patient_of, plain, read_csv, walk_films
+from cxr.learning.csv_layouts import EXTERNAL, WHOLE
+from cxr.learning.tables import FILM_ENDINGS, FilmTable, Wanted, check_apart, patient_of, plain, read_csv, walk_films
 
 KERMANY_FOLDERS = ("train", "val", "test")
 # What a label means among Kermany's three kinds of films.
@@ -28,8 +28,13 @@ HEALTHY = {"normal", "no finding"}  # a class folder that need not be a label: n
 PART_FOLDERS = {
     "train": ("train", "internal"),
     "validation": ("validation", "valid", "val"),
-    "test": ("test", "external"),
+    "test": ("test",),
+    EXTERNAL: ("external",),
 }
+NAMED_APART = (
+    f"where only the films' names tell, give each film a name of its own or write {SOURCES} with the columns file and "
+    "patient; else split the films by patient"
+)
 
 
 def kermany_parts(folder: Path, wanted: Wanted) -> dict[str, FilmTable]:
@@ -103,9 +108,16 @@ def _kermany_kind(path: Path) -> str:
 
 
 def class_folder_parts(folder: Path, wanted: Wanted) -> dict[str, FilmTable]:
-    """The parts that `PART_FOLDERS` beside one another name, or one whole where the class folders lie at once."""
+    """The parts that `PART_FOLDERS` beside one another name, or one whole where the class folders lie at once.
+
+    Beside `external/` alone the training folder is a whole too: it has test films of its own hospitals.
+    """
     found = {part: _first_folder(folder, names) for part, names in PART_FOLDERS.items()}
     parts = {part: read_class_folders(place, wanted.label_names) for part, place in found.items() if place}
+    if EXTERNAL in parts and "train" in parts and "test" not in parts:
+        parts[WHOLE] = parts.pop("train")
+    for one, other in itertools.combinations(parts.values(), 2):
+        check_apart(one, other, NAMED_APART)
     return parts or {WHOLE: read_class_folders(folder, wanted.label_names)}
 
 

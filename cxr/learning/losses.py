@@ -2,6 +2,10 @@
 
 Labels are 1, 0 or NaN (not known, left out); after mixup and label smoothing they lie between. A multiclass film has
 one row of shares that sum to one, or is unknown as a whole.
+
+Each loss is a sum over what is known, divided by the number of all labels (N K), or of all films (N) for cross-entropy:
+known or not. So a batch in which nothing is known has loss 0, and the mean over equal parts of a batch, on one device
+or on several, is the loss of the whole, and its gradient too, wherever the unknown labels lie.
 """
 
 from collections.abc import Callable
@@ -27,12 +31,12 @@ def make_loss(name: str, labels: NDArray[np.float32], kind: str, smoothing: floa
 
 
 def _bce(labels: NDArray[np.float32]) -> Loss:
-    """Binary cross-entropy, mean over the known labels."""
+    """Binary cross-entropy."""
     del labels
 
     def bce(logits: Tensor, truth: Tensor) -> Tensor:
         known = ~truth.isnan()
-        return F.binary_cross_entropy_with_logits(logits[known], truth[known])
+        return F.binary_cross_entropy_with_logits(logits[known], truth[known], reduction="sum") / truth.numel()
 
     return bce
 
@@ -51,7 +55,7 @@ def _weighted_bce(labels: NDArray[np.float32]) -> Loss:
         known = ~truth.isnan()
         y = truth.nan_to_num()
         weight = (y * of_positive.to(y.device) + (1 - y) * of_negative.to(y.device))[known]
-        return F.binary_cross_entropy_with_logits(logits[known], truth[known], weight)
+        return F.binary_cross_entropy_with_logits(logits[known], truth[known], weight, reduction="sum") / truth.numel()
 
     return weighted_bce
 
@@ -64,7 +68,7 @@ def _focal(labels: NDArray[np.float32], gamma: float = 2.0) -> Loss:
         known = ~truth.isnan()
         x, y = logits[known], truth[known]
         miss = torch.sigmoid(x) * (1 - y) + torch.sigmoid(-x) * y
-        return (miss**gamma * F.binary_cross_entropy_with_logits(x, y, reduction="none")).mean()
+        return (miss**gamma * F.binary_cross_entropy_with_logits(x, y, reduction="none")).sum() / truth.numel()
 
     return focal
 
@@ -80,18 +84,18 @@ def _asymmetric(labels: NDArray[np.float32], gamma_negative: float = 4.0, gamma_
         shifted = (p - 0.05).clamp(min=0)
         positive = y * (1 - p) ** gamma_positive * F.logsigmoid(x)
         negative = (1 - y) * shifted**gamma_negative * torch.log1p(-shifted.clamp(max=1 - 1e-7))
-        return -(positive + negative).mean()
+        return -(positive + negative).sum() / truth.numel()
 
     return asymmetric
 
 
 def _cross_entropy(labels: NDArray[np.float32]) -> Loss:
-    """Cross-entropy over classes, mean over the known films."""
+    """Cross-entropy over classes."""
     del labels
 
     def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
         known = ~truth.isnan().any(1)
-        return F.cross_entropy(logits[known], truth[known])
+        return F.cross_entropy(logits[known], truth[known], reduction="sum") / len(truth)
 
     return cross_entropy
 
@@ -103,7 +107,7 @@ def _weighted_cross_entropy(labels: NDArray[np.float32]) -> Loss:
 
     def weighted_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
         known = ~truth.isnan().any(1)
-        return F.cross_entropy(logits[known], truth[known], weights.to(logits.device))
+        return F.cross_entropy(logits[known], truth[known], weights.to(logits), reduction="sum") / len(truth)
 
     return weighted_cross_entropy
 

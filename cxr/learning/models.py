@@ -15,6 +15,7 @@ from cxr.learning.trunks import ARCHITECTURES, Trunk, translate_start
 
 LSE_SHARPNESS = 10.0  # r of Pinheiro & Collobert 2015, as Wang et al. 2017 use it on chest films
 TRANSFER_CHANNELS = 1024
+TORCH_ENDINGS = {".pth", ".pt"}
 
 
 class Pooling(nn.Module):
@@ -129,6 +130,7 @@ class FilmNet(nn.Module):
         self.blocks = trunk.blocks
         self.new_layers = trunk.new_layers
         self.frozen: tuple[str, ...] = ()
+        self.given: frozenset[str] = frozenset()  # parameters that a starting file held
         self.pooling = POOLINGS[pooling](trunk.channels, positions)
         widths = (self.pooling.channels, *shape.widths)
         self.norm = nn.BatchNorm1d(widths[0]) if shape.normalise else None
@@ -164,18 +166,16 @@ class FilmNet(nn.Module):
         return self.head(self.features(films))
 
     def load_start(self, file: Path) -> list[str]:
-        """Start from a safetensors file of trained weights; returns the parameters that stay random.
+        """Start from a file of trained weights, safetensors or PyTorch's own; returns the parameters that stay random.
 
-        The file holds a trunk, or is a checkpoint of this project: then pooling and head are taken over too, but for
-        those layers whose shape differs, e.g. the classifier of another task.
+        The file holds a trunk, or a network of torchvision, whose classifier is left out; or it is a checkpoint of
+        this project: then pooling and head are taken over too, but for those layers whose shape differs, e.g. the
+        classifier of another task.
 
         Raises:
             ModelFileError: the file cannot be read, or does not fit this trunk.
         """
-        try:
-            tensors = load_file(file)
-        except Exception as error:
-            raise ModelFileError(f"The starting weights {file.name} cannot be read ({error}).") from error
+        tensors = _read_tensors(file)
         own = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
         trunk = {f"trunk.{name}": t.float() for name, t in translate_start(self.arch, tensors).items()}
         here = self.state_dict()
@@ -185,6 +185,7 @@ class FilmNet(nn.Module):
         if strangers:
             raise ModelFileError(f"{file.name} does not fit {self.arch}: its {strangers[0]!r} has no place there.")
         missing, _ = self.load_state_dict(given, strict=False)
+        self.given = frozenset(given)
         return [name for name in missing if not name.endswith("num_batches_tracked")]
 
     def _takes_over(self, name: str, tensor: Tensor) -> bool:
@@ -208,8 +209,26 @@ class FilmNet(nn.Module):
 
     def is_new(self, name: str) -> bool:
         """Whether the parameter `name` starts at random and so learns at the higher rate."""
+        return self.is_late(name) and name not in self.given
+
+    def is_late(self, name: str) -> bool:
+        """Whether the usual starting file, which holds a trunk alone, lacks the parameter `name`."""
         inside = name.removeprefix("trunk.")
         return inside == name or inside.startswith(self.new_layers)
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    """Raises ModelFileError. PyTorch's own files are unpickled as tensors alone: nothing in them is run."""
+    try:
+        if file.suffix.lower() not in TORCH_ENDINGS:
+            return load_file(file)
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        why = str(error).partition("\n")[0]
+        raise ModelFileError(f"The starting weights {file.name} cannot be read ({why}).") from error
+    if not isinstance(tensors, dict) or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise ModelFileError(f"{file.name} holds no tensors by name; give the state_dict of a network with --init.")
+    return tensors
 
 
 def _in_one_channel(given: Tensor, here: Tensor) -> Tensor:

@@ -4,7 +4,9 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +52,12 @@ def pack(
     """The packed films of `table`, `side` pixels wide and high, from the cache folder or decoded into it now.
 
     Films that cannot be read are left out and counted in `left_out`, never replaced; `table.without(left_out)` is the
-    table of those that are packed. The file appears whole or not at all.
+    table of those that are packed. The file appears whole or not at all, and says itself which films are not in it.
 
     Raises:
         TrainingDataError: there is no film; more than `most_unreadable` (a share) of them cannot be read: the first
-            is named, and how many there are; or the cache folder has no room or cannot be written.
+            is named, and how many there are; the file does not hold as many films as it should; or the cache folder
+            has no room or cannot be written.
     """
     if not len(table):
         raise TrainingDataError("There are no films to pack; give a larger data set, --limit or --val-share.")
@@ -63,10 +66,16 @@ def pack(
     file = cache / f"films-{key}.npy"
     if not file.exists():
         _make(table, file, fit, most_unreadable, side)
-    left_out = _read_left_out(file)
+    squares = np.load(file, mmap_mode="r")
+    left_out = _read_left_out(file, squares)
+    if len(squares) + len(left_out) != len(table):
+        raise TrainingDataError(
+            f"{file} holds {len(squares)} films, but of {len(table)} it names {len(left_out)} as left out; "
+            "delete it, and they are packed anew."
+        )
     _check_share(left_out, len(table), most_unreadable)
     kept = np.setdiff1d(np.arange(len(table)), list(left_out))
-    return PackedFilms(np.load(file, mmap_mode="r"), table.labels[kept], left_out)
+    return PackedFilms(squares, table.labels[kept], left_out)
 
 
 def _bytes(path: Path) -> int:
@@ -90,15 +99,18 @@ def _make(table: FilmTable, file: Path, fit: str, most_unreadable: float, side: 
 
 
 def _write(table: FilmTable, file: Path, fit: str, most_unreadable: float, side: int) -> None:
-    """Decode into a file of another name, which is gone afterwards whatever happens."""
-    unfinished = file.with_suffix(f".{os.getpid()}.npy")
+    """Decode into a file of another name, which is gone afterwards whatever happens.
+
+    No other process has that name, on this machine or on another, so that several may pack at once.
+    """
+    unfinished = file.with_suffix(f".{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.npy")
     try:
         squares = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(table), side, side))
         _reserve(unfinished)
         left_out = _decode_all(table, squares, fit)
         _check_share(left_out, len(table), most_unreadable)
         _close_up(unfinished, squares, left_out)
-        _write_left_out(file, left_out)
+        _append_left_out(unfinished, left_out)
         unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -155,16 +167,19 @@ def _close_up(file: Path, squares: np.memmap[tuple[int, ...], np.dtype[np.uint8]
         stream.truncate(squares.offset + len(kept) * squares[0].size)
 
 
-def _write_left_out(file: Path, left_out: dict[int, str]) -> None:
-    """Beside the films, and before them: films without this file are all there."""
-    record = file.with_suffix(".json")
-    record.unlink(missing_ok=True)
+def _append_left_out(file: Path, left_out: dict[int, str]) -> None:
+    """Behind the films, where NumPy does not look: both are renamed into place as one."""
     if left_out:
-        record.write_text(json.dumps({"left_out": left_out}, indent=1))
+        with file.open("ab") as stream:
+            stream.write(json.dumps({"left_out": left_out}).encode())
 
 
-def _read_left_out(file: Path) -> dict[int, str]:
-    record = file.with_suffix(".json")
-    if not record.exists():
-        return {}
-    return {int(row): why for row, why in json.loads(record.read_text())["left_out"].items()}
+def _read_left_out(file: Path, squares: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]") -> dict[int, str]:
+    """What stands behind the films; files of earlier versions have it beside them."""
+    with file.open("rb") as stream:
+        stream.seek(squares.offset + squares.nbytes)
+        text = stream.read()
+    beside = file.with_suffix(".json")
+    if not text and beside.exists():
+        text = beside.read_bytes()
+    return {int(row): why for row, why in json.loads(text)["left_out"].items()} if text else {}

@@ -15,9 +15,11 @@ from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.ensemble import Ensemble
 from cxr.learning.export import FeatureSpace
-from cxr.learning.looking import look
+from cxr.learning.looking import Seen, look
+from cxr.learning.tables import FilmTable
 from cxr.metrics import aurocs, mean_auroc
-from cxr.modelfile import ModelInfo
+from cxr.modelfile import KINDS, ModelInfo
+from cxr.tasks import Task
 
 SPACE_FILMS = 1000  # training films that the feature space is fitted to
 MAP_PERCENTILE = 99
@@ -25,22 +27,18 @@ DISTANCE_PERCENTILE = 99
 
 
 def describe(
-    net: Ensemble,
-    name: str,
-    validation: PackedFilms,
-    training: PackedFilms,
-    patients: NDArray[np.str_] | None = None,
+    net: Ensemble, name: str, validation: FilmTable, seen: Seen, training: PackedFilms
 ) -> tuple[FeatureSpace, ModelInfo]:
     """The feature space and everything else that the exported file says about the model.
 
-    `patients` (N,) are those of the validation films; without them the probabilities have no intervals.
+    `seen` is what the networks give for the validation films, read from their files as in serving. The feature space
+    is fitted to packed training films, which are near enough for it.
 
     Raises:
         TrainingDataError: a label without both classes among the validation films.
     """
     task, how = net.task, net.preprocessing
-    seen = look(net, prepared(validation, how))
-    calibration = calibrate(seen.logits, validation.labels, task.labels, task.kind, patients)
+    calibration = calibrate(seen.logits, validation.labels, task.labels, task.kind, validation.patients)
     some = np.sort(np.random.default_rng(0).permutation(len(training))[:SPACE_FILMS])
     space = FeatureSpace.fit(look(net, prepared(training.take(some), how)).pooled)
     info = ModelInfo(
@@ -56,7 +54,7 @@ def describe(
         operating_points=calibration.operating_points,
         map_scale=_map_scales(seen.maps.max(axis=(2, 3)), validation.labels, task.labels),
         distance_scale=float(np.percentile(space.distance(seen.pooled), DISTANCE_PERCENTILE)),
-        training=_record(net) | {"validation": _figures(seen.logits, validation.labels, task.labels)},
+        training=_record(net) | {"validation": _figures(seen.logits, validation.labels, task)},
         resampled=calibration.resampled,
     )
     return space, info
@@ -79,10 +77,11 @@ def _record_of(member: Checkpoint) -> dict[str, Any]:
     return {**member.record, "recipe": dataclasses.asdict(member.recipe), "epoch": member.epoch}
 
 
-def _figures(logits: NDArray[np.float32], truth: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, Any]:
+def _figures(logits: NDArray[np.float32], truth: NDArray[np.float32], task: Task) -> dict[str, Any]:
+    scores = KINDS[task.kind](logits)  # the logit of a class among several says nothing without the others'
     return {
-        "mean_auroc": mean_auroc(logits, truth),
-        "auroc": dict(zip(labels, aurocs(logits, truth).tolist(), strict=True)),
-        "positives": {label: int((truth[:, k] == 1).sum()) for k, label in enumerate(labels)},
+        "mean_auroc": mean_auroc(scores, truth),
+        "auroc": dict(zip(task.labels, aurocs(scores, truth).tolist(), strict=True)),
+        "positives": {label: int((truth[:, k] == 1).sum()) for k, label in enumerate(task.labels)},
         "films": len(truth),
     }

@@ -2,17 +2,17 @@
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from cxr.errors import CxrError, TrainingDataError, TrainingError
+from cxr.errors import TrainingDataError, TrainingError
 from cxr.learning import checkpoints, training_command
 from cxr.learning.budget import Budget
 from cxr.learning.datasets import MOST_UNREADABLE, UNCERTAIN
+from cxr.learning.faults import end_of
 from cxr.learning.packing import packed_side
 from cxr.learning.parts import CONTENTS, join, split
 from cxr.learning.supply import Supply
@@ -27,21 +27,18 @@ def run(arguments: list[str], began: float) -> int:
 
     `began` is time.monotonic() at the start of the process: what the imports took counts.
     """
-    parser = argparse.ArgumentParser(prog="remote.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
+    options = parser().parse_args(arguments)
+    options.began = began
+    command = COMMANDS[options.command]
+    return end_of(lambda: command.run(options), "remote.py", command.farewell)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="remote.py", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
         command.add_flags(commands.add_parser(name, help=command.help, description=command.help))
-    options = parser.parse_args(arguments)
-    options.began = began
-    try:
-        COMMANDS[options.command].run(options)
-    except CxrError as error:
-        print(f"remote.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("remote.py: stopped.", file=sys.stderr)
-        return 130
-    return 0
+    return top
 
 
 # ---- pack
@@ -168,12 +165,14 @@ class _Command:
     help: str
     add_flags: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
+    farewell: str = "stopped; give the command again."
 
 
+_GOES_ON = "stopped; the same command goes on from last.safetensors of its --out, where there is one yet."
 COMMANDS = {
     "pack": _Command("training and validation films of a data set into chunks that can be sent", _pack_flags, _pack),
     "unpack": _Command("chunks into the folder of a data set, as many as have arrived", _unpack_flags, _unpack),
-    "train": _Command("train.py within a budget of time, over one or more calls", _train_flags, _train),
+    "train": _Command("train.py within a budget of time, over one or more calls", _train_flags, _train, _GOES_ON),
     "split": _Command("a checkpoint into parts in half precision that can be fetched", _split_flags, _split),
     "join": _Command("parts into a checkpoint", _join_flags, _join),
 }

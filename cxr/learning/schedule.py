@@ -22,6 +22,11 @@ def in_first_phase(recipe: Recipe, epoch: int) -> bool:
     return epoch < recipe.head_epochs
 
 
+def begins_phase(recipe: Recipe, epoch: int, step: int) -> bool:
+    """Whether a second phase begins at this step of epoch 0, 1, ..."""
+    return step == 0 and epoch == recipe.head_epochs > 0
+
+
 def begin_phase(net: FilmNet, recipe: Recipe, epoch: int) -> torch.optim.Optimizer:
     """Freeze what stays in the phase of `epoch`, and make the optimizer of the rest."""
     first = in_first_phase(recipe, epoch)

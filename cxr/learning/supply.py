@@ -2,14 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cxr.errors import TrainingDataError
+from cxr.errors import CxrError, TrainingDataError
+from cxr.films.read import read_film
 from cxr.learning.datasets import (
     MOST_UNREADABLE,
     UNCERTAIN,
@@ -24,6 +25,10 @@ from cxr.tasks import Recipe, Task
 
 CACHE = Path("cache")
 NAMED = 5  # of the films that are left out, in a run's record
+
+
+class OtherFilms(TrainingDataError):
+    """The validation films are not those that a run held out, so that some of them may have taught it."""
 
 
 def add_flags(parser: argparse.ArgumentParser, uncertain: str) -> None:
@@ -70,6 +75,38 @@ class Supply:
             raise TrainingDataError("No film was held out by all runs; train them with one --seed and --val-share.")
         return first.take(np.flatnonzero([path in unseen for path in first.paths]))
 
+    def held_out(self, films: DataSet, recipes: Sequence[Recipe], records: Sequence[Mapping[str, Any]]) -> FilmTable:
+        """`validation`, where it is known to be what the runs of these recipes and records have held out.
+
+        Raises:
+            OtherFilms: it is not.
+            TrainingDataError: no film was held out by all of them.
+        """
+        for recipe, record in zip(recipes, records, strict=True):
+            self._check_held_out(films, recipe, record)
+        return self.validation(films, recipes)
+
+    def _check_held_out(self, films: DataSet, recipe: Recipe, record: Mapping[str, Any]) -> None:
+        """By the fingerprint of the record; one from before there were any is taken at its word."""
+        recorded = record.get("fingerprints", {}).get("validation")
+        if recorded is None:
+            return
+        if not films.holds_out:
+            raise OtherFilms(f"{self.folder} has no validation or training films; {_REMEDY}")
+        uncertain = uncertain_of(record, None)
+        if uncertain != self.uncertain:
+            films = replace(self, uncertain=uncertain).read()  # the labels are part of the fingerprint
+        table = films.part("validation", recipe.val_share, recipe.seed, self.most_unreadable)
+        if table.fingerprint() == recorded:
+            return
+        counts = record.get("films", {})
+        if not counts.get("left_out") or table.without(_unreadable(table)).fingerprint() != recorded:
+            raise OtherFilms(
+                f"The {len(table)} validation films of {self.folder} (--val-share {recipe.val_share:g}, --seed "
+                f"{recipe.seed}) are not the {counts.get('validation', 'ones')} that the run held out, so some of them "
+                f"may have taught it; {_REMEDY}"
+            )
+
     def packed(self, table: FilmTable, size: int) -> tuple[FilmTable, PackedFilms]:
         """The films of `table` that can be read, decoded once for inputs of `size`, and the table of these alone."""
         fit = self.task.preprocessing.fit
@@ -79,6 +116,39 @@ class Supply:
         return table.without(films.left_out), films
 
 
-def uncertain_of(record: dict[str, Any], given: str | None) -> str:
+_REMEDY = (
+    "give the data set that the run was trained on, with all its films, or where these were packed for it the folder "
+    "that they were unpacked into."
+)
+
+
+def _unreadable(table: FilmTable) -> list[int]:
+    """The rows of the films that cannot be read."""
+
+    def fails(path: Path) -> bool:
+        try:
+            read_film(path)
+        except CxrError:
+            return True
+        return False
+
+    return [row for row, path in enumerate(table.paths) if fails(path)]
+
+
+def warn_of_labels(validation: FilmTable) -> None:
+    """Name the labels that the validation films are all alike in: nothing will be calibrated on them."""
+    for value, which in ((1, "positive"), (0, "negative")):
+        lacking = [
+            label for k, label in enumerate(validation.label_names) if not (validation.labels[:, k] == value).any()
+        ]
+        if lacking:
+            print(
+                f"No validation film is {which} in {', '.join(lacking)}: nothing can be calibrated on them, and their "
+                "AUROC does not choose the epoch; raise --val-share, or choose another --seed.",
+                file=sys.stderr,
+            )
+
+
+def uncertain_of(record: Mapping[str, Any], given: str | None) -> str:
     """What a command makes of uncertain labels: what its flag says, else what the run did."""
     return given or str(record.get("uncertain", "ignore"))

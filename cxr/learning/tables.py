@@ -4,9 +4,9 @@ import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -59,8 +59,12 @@ class FilmTable:
         return self.take(np.setdiff1d(np.arange(len(self)), list(rows)))
 
     def fingerprint(self) -> str:
-        """sha256 of names and labels, so that a training record says which films it saw."""
-        digest = hashlib.sha256("\n".join(path.name for path in self.paths).encode())
+        """sha256 of names and labels, so that a training record says which films it saw.
+
+        A name is as much of the end of the path as tells the films apart: CheXpert's are all `view1_frontal.jpg`.
+        """
+        depth = depth_apart(self.paths) or 1
+        digest = hashlib.sha256("\n".join("/".join(path.parts[-depth:]) for path in self.paths).encode())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
 
@@ -81,13 +85,31 @@ def split_by_patient(table: FilmTable, share: float, seed: int) -> tuple[FilmTab
     return table.take(np.flatnonzero(~held_out)), table.take(np.flatnonzero(held_out))
 
 
-def check_apart(one: FilmTable, other: FilmTable) -> None:
+def split_each_patient(table: FilmTable, share: float, seed: int) -> tuple[FilmTable, FilmTable]:
+    """(the rest, the held-out): each patient by a hash of its own, so that who else is there moves nobody across."""
+    patients, patient_of_film = np.unique(table.patients, return_inverse=True)
+    held_out = np.array([_drawn(patient, seed) < share for patient in patients], bool)[patient_of_film]
+    return table.take(np.flatnonzero(~held_out)), table.take(np.flatnonzero(held_out))
+
+
+def _drawn(patient: str, seed: int) -> float:
+    """A number in [0, 1) that follows from patient and seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {patient}".encode()).digest()[:8], "big") / 2**64
+
+
+def check_apart(one: FilmTable, other: FilmTable, remedy: str = "split the films by patient") -> None:
     """Raises TrainingDataError when a patient has films in both tables."""
     both = np.intersect1d(one.patients, other.patients)
     if len(both):
-        raise TrainingDataError(
-            f"{len(both)} patients are in both lists, patient {both[0]} among them; split the films by patient."
-        )
+        raise TrainingDataError(f"{len(both)} patients are in both lists, patient {both[0]} among them; {remedy}.")
+
+
+def depth_apart(paths: Sequence[PurePath]) -> int | None:
+    """How many of their last parts tell the paths apart: 1 where the names do; None where one stands there twice."""
+    if len(set(paths)) < len(paths):
+        return None
+    depths = range(1, max((len(path.parts) for path in paths), default=1) + 1)
+    return next(depth for depth in depths if len({path.parts[-depth:] for path in paths}) == len(paths))
 
 
 def walk_films(folder: Path) -> list[Path]:

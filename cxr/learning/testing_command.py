@@ -15,7 +15,7 @@ from cxr.films.read import read_film
 from cxr.learning import checkpoints, supply
 from cxr.learning.boxes import read_nih_boxes
 from cxr.learning.calibration import Calibration, calibrate
-from cxr.learning.datasets import DataSet, FilmTable
+from cxr.learning.datasets import MOST_UNREADABLE, DataSet, FilmTable
 from cxr.learning.ensemble import Ensemble
 from cxr.learning.evaluation import evaluate, localise, most_confident, read_scores
 from cxr.learning.evaluation_report import (
@@ -27,12 +27,13 @@ from cxr.learning.evaluation_report import (
 )
 from cxr.learning.figures import Evaluation, LocalisationFigures
 from cxr.learning.looking import Seen, read_and_look
-from cxr.learning.supply import Supply, uncertain_of
+from cxr.learning.supply import OtherFilms, Supply, uncertain_of
 from cxr.modelfile import Platt, apply_calibration
 from cxr.tasks import TASKS, Task
 
 GALLERY_SIDE = 224  # pixels
 GALLERY_FILMS = 24
+OPERATING_POINT = "youden"  # by which the gallery tells right from wrong, as the desk does by default
 HEADINGS = {"found": "Found, surest first", "false alarm": "False alarms, surest first", "missed": "Missed"}
 
 
@@ -52,6 +53,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Test checkpoints, or the answers in a csv. Raises of the CxrError family."""
+    if options.limit is not None and options.limit < 1:
+        raise TrainingDataError(f"--limit {options.limit} leaves no film to test on; give 1 or more.")
     if all(path.suffix != ".csv" for path in options.models):
         _test_checkpoints(options)
     elif len(options.models) == 1 and not options.flip:
@@ -91,6 +94,19 @@ class _Model:
             return self.calibration.probabilities(logits)
         return apply_calibration(logits, [Platt()] * logits.shape[1], self.task.kind)
 
+    def decided(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, K): 1 where a label is called, 0 where it is not, NaN where it has no threshold.
+
+        By arg max where one class excludes the others, else at the operating point that answers are given at.
+        """
+        if self.task.kind == "multiclass":
+            return np.asarray(np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)])
+        if not self.calibration:
+            return np.full(probabilities.shape, np.nan)
+        points = self.calibration.operating_points[OPERATING_POINT]
+        thresholds = np.array([points[label].threshold for label in self.task.labels])
+        return np.where(np.isnan(thresholds), np.nan, probabilities >= thresholds)
+
 
 def _test_checkpoints(options: argparse.Namespace) -> None:
     net = Ensemble.load(options.models, options.flip).to("cuda" if torch.cuda.is_available() else "cpu")
@@ -122,13 +138,36 @@ def _limited(table: FilmTable, limit: int | None) -> FilmTable:
 
 
 def _calibrate(net: Ensemble, source: Supply, films: DataSet, limit: int | None) -> Calibration | None:
-    validation = _limited(source.validation(films, net.recipes), limit)
+    """None, and a sentence, where the validation films do not suffice, or a run may have learned from them."""
+    try:
+        validation = _limited(_held_out(net, source, films), limit)
+    except OtherFilms as error:
+        print(f"Not calibrated, and without operating points: {error}")
+        return None
     table, seen = read_and_look(net, validation, "validation films", source.most_unreadable)
     try:
         return calibrate(seen.logits, table.labels, net.task.labels, net.task.kind)
     except TrainingDataError as error:
         print(f"Not calibrated, and without operating points: {error}")
         return None
+
+
+def _held_out(net: Ensemble, source: Supply, films: DataSet) -> FilmTable:
+    """Validation films that no run has learned from.
+
+    Raises:
+        OtherFilms: they are not known to be that; the official test part still is one to test on.
+        TrainingDataError: nor is then the test part, which is drawn too.
+    """
+    try:
+        return source.held_out(films, net.recipes, [member.record for member in net.records])
+    except OtherFilms as error:
+        if films.draws_test:
+            raise TrainingDataError(
+                f"{error} Its test part is drawn as well, so the same holds there; films from elsewhere are given with "
+                "--external."
+            ) from error
+        raise
 
 
 def _evaluate_external(model: _Model, source: Supply, limit: int | None) -> Evaluation:
@@ -168,14 +207,25 @@ def _about(options: argparse.Namespace, model: _Model) -> dict[str, str]:
         "Network": f"{net.describe()}, {sizes}",
         "Trained on": f"{', '.join(films)} films, best epoch {', '.join(str(m.epoch) for m in net.records)}",
         "Probabilities": "calibrated on the validation films" if model.calibration else "not calibrated",
-        "Command": f"python Model_Training/test.py {runs} --data {options.data.name}{' --flip' * options.flip}",
+        "Command": f"python Model_Training/test.py {runs} {_flags(options)}",
     }
 
 
+def _flags(options: argparse.Namespace) -> str:
+    """Those that the figures depend on."""
+    flags = ["--data", options.data.name, *["--flip"] * options.flip]
+    for name in ("external", "uncertain", "limit"):
+        value = getattr(options, name)
+        flags += [f"--{name}", getattr(value, "name", str(value))] if value is not None else []
+    share = options.most_unreadable
+    return " ".join([*flags, *(["--most-unreadable", f"{share:g}"] if share != MOST_UNREADABLE else [])])
+
+
 def _gallery(model: _Model, table: FilmTable, seen: Seen) -> tuple[GalleryFilm, ...]:
-    """The most confident right and wrong films, each with the heat map of its label."""
+    """The most confident right and wrong films, each with the heat map of its label; none where nothing is decided."""
     probabilities = model.probabilities(seen.logits)
-    picks = most_confident(probabilities, table.labels, model.task.labels)[:GALLERY_FILMS]
+    above = model.decided(probabilities)
+    picks = most_confident(probabilities, table.labels, model.task.labels, above, GALLERY_FILMS)
     films = []
     for pick in picks:
         k = model.task.labels.index(pick.label)

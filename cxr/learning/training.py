@@ -4,12 +4,9 @@ The learning rate follows from the step, and every draw from (seed, epoch, step)
 goes on from `last.safetensors` to the same weights as if nothing had happened.
 """
 
-import copy
-import dataclasses
 import json
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,71 +18,28 @@ from tqdm import tqdm
 
 from cxr.errors import TrainingError
 from cxr.learning import checkpoints
-from cxr.learning.batches import Share, draw, generator, prepared, resident, steps_of, training_batch
-from cxr.learning.budget import Budget, Pace, epoch_share
-from cxr.learning.checkpoints import Checkpoint
+from cxr.learning.batches import (
+    Rows,
+    Share,
+    check_shares,
+    draw,
+    generator,
+    prepared,
+    resident,
+    steps_of,
+    training_batch,
+)
+from cxr.learning.budget import Pace, epoch_share
 from cxr.learning.datasets import PackedFilms
-from cxr.learning.devices import CPU, Place, autocast, chosen_precision
-from cxr.learning.distillation import Teachers
+from cxr.learning.devices import Place, autocast
 from cxr.learning.losses import Loss, make_loss
 from cxr.learning.models import FilmNet
-from cxr.learning.schedule import begin_phase, rate_factor, set_learning_rate
+from cxr.learning.runs import Bench, Progress, Run, save_best, save_last, start
+from cxr.learning.schedule import begin_phase, begins_phase, rate_factor, set_learning_rate
+from cxr.learning.stopping import Stopped, StopSign, ctrl_c_asks
 from cxr.metrics import mean_auroc
-from cxr.tasks import Preprocessing, Recipe, Task
-
-SAVE_EVERY_S = 600.0  # a kill costs at most so much work
-
-
-@dataclass
-class Progress:
-    """How far a run is; stored in `last.safetensors`."""
-
-    epoch: int = 0  # finished
-    step: int = 0  # done in the epoch that runs
-    total: int = 0  # steps done in all epochs
-    losses: float = 0.0  # sum over those steps
-    best_auc: float = -math.inf
-    stale: int = 0  # epochs since the best
-    reductions: int = 0  # of the learning rate, by the plateau schedule
-    spent_s: float = 0.0  # of a budget, over all calls
-    share: float = 0.0  # of the schedule, by the time of a budget
-
-
-@dataclass
-class Run:
-    """All that changes while training."""
-
-    net: FilmNet
-    average: FilmNet  # exponential moving average of `net`; the same object when the recipe keeps none
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler  # does nothing but for fp16
-    progress: Progress = field(default_factory=Progress)
-    pace: Pace | None = None  # within a budget
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What a run trains on, and where."""
-
-    task: Task
-    recipe: Recipe
-    films: PackedFilms
-    validation: PackedFilms
-    out: Path
-    record: dict[str, Any]  # goes into every checkpoint
-    place: Place = CPU
-    start: Path | None = None  # trained weights for the trunk
-    weights: str | None = None  # torchvision's weights for the trunk
-    teachers: Teachers | None = None  # trained networks that a film is learned from besides its labels
-    compiled: bool = False  # by torch.compile
-    tensorboard: bool = False  # write its files beside metrics.jsonl
-    save_every_s: float = SAVE_EVERY_S
-    budget: Budget | None = None  # wall-clock time in which to train
-
-    def preprocessing(self, epoch: int) -> Preprocessing:
-        """Of epoch 0, 1, ...: small films first."""
-        how = checkpoints.preprocessing(self.task, self.recipe)
-        return dataclasses.replace(how, size=self.recipe.small_size) if epoch < self.recipe.small_epochs else how
+from cxr.modelfile import KINDS
+from cxr.tasks import Preprocessing, Recipe
 
 
 def train(bench: Bench) -> None:
@@ -95,39 +49,56 @@ def train(bench: Bench) -> None:
     this call's time is, the run is saved as it is.
 
     Raises:
-        TrainingError: the loss is not a number, memory or disk is full, the run in `out` has another recipe, or the
-            budget leaves no time.
+        TrainingError: the loss is not a number, memory or disk is full, the run in `out` is another one, the films
+            cannot be shared out among the processes, or the budget leaves no time.
+        Stopped: by Ctrl-C, after the step that was being done; the run is saved.
     """
-    run = _start(bench)
+    check_shares(bench.recipe, bench.place.world)
+    run = start(bench)
     bench.out.mkdir(parents=True, exist_ok=True)
-    recipe, progress = bench.recipe, run.progress
     held = resident(bench.films, bench.place.device)
-    if bench.budget and _goes_on(run, recipe):
-        run.pace = bench.budget.pace(progress.spent_s, progress.share)
-    while _goes_on(run, recipe):
-        began, first = time.monotonic(), progress.step
-        if _begins_phase(progress, recipe):
-            run.optimizer = begin_phase(run.net, recipe, progress.epoch)
-        try:
-            loss = _epoch(run, bench, held)
-        except KeyboardInterrupt:
-            _save_last(run, bench)
-            raise
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise _no_memory(recipe) from error
-        if run.pace and run.pace.call_is_over and not run.pace.is_over:
-            _pause(run, run.pace, bench)
-            return
-        rate = (progress.step - first) * recipe.batch / (time.monotonic() - began)
-        if _validates(run, recipe):
-            _finish_epoch(run, bench, loss, rate)
-        else:
-            _next_epoch(progress)
+    if bench.budget and _goes_on(run, bench.recipe):
+        run.pace = bench.budget.pace(run.progress.spent_s, run.progress.share, bench.place.mean)
+    with ctrl_c_asks() as stop:
+        while _goes_on(run, bench.recipe):
+            _heed(stop, run, bench)
+            if not _one_epoch(run, bench, stop, held):
+                return
+
+
+def _one_epoch(run: Run, bench: Bench, stop: StopSign, held: Tensor | None) -> bool:
+    """Train for an epoch, or what is left of it, and finish it; False when the time of this call is over before."""
+    recipe, progress = bench.recipe, run.progress
+    began, first = time.monotonic(), progress.step
+    if begins_phase(recipe, progress.epoch, progress.step):
+        run.optimizer = begin_phase(run.net, recipe, progress.epoch)
+        progress.begin_phase()
+    try:
+        loss = _epoch(run, bench, stop, held)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _no_memory(recipe) from error
+    if run.pace and run.pace.call_is_over and not run.pace.is_over:
+        _pause(run, run.pace, bench)
+        return False
+    rate = (progress.step - first) * recipe.batch / (time.monotonic() - began)
+    if _validates(run, recipe):
+        _finish_epoch(run, bench, loss, rate)
+    else:
+        progress.next_epoch()
+    return True
+
+
+def _heed(stop: StopSign, run: Run, bench: Bench) -> None:
+    """Between two steps: save and stop where that is asked of any process."""
+    if bench.place.any(stop.asked):
+        save_last(run, bench)
+        raise Stopped
 
 
 def _goes_on(run: Run, recipe: Recipe) -> bool:
     progress = run.progress
     stale = bool(recipe.patience) and progress.stale >= recipe.patience
+    stale = stale and not begins_phase(recipe, progress.epoch, progress.step)
     return progress.epoch < recipe.epochs and not stale and not (run.pace and run.pace.is_over)
 
 
@@ -136,33 +107,41 @@ def _validates(run: Run, recipe: Recipe) -> bool:
     return run.pace is None or run.pace.validates() or run.progress.epoch + 1 == recipe.epochs
 
 
-def _next_epoch(progress: Progress) -> None:
-    progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, 0.0
-
-
 def _pause(run: Run, pace: Pace, bench: Bench) -> None:
-    _save_last(run, bench)
-    if bench.place.writes:
-        left_minutes = (pace.left_s - pace.elapsed_s) / 60
-        tqdm.write(f"saved; the same command goes on, with {left_minutes:.1f} minutes of the budget left to train in")
+    save_last(run, bench)
+    left_minutes = (pace.left_s - pace.elapsed_s) / 60
+    bench.say(f"saved; the same command goes on, with {left_minutes:.1f} minutes of the budget left to train in")
 
 
 def _finish_epoch(run: Run, bench: Bench, loss: float, rate: float) -> None:
-    how = bench.preprocessing(run.progress.epoch)
-    auc = mean_auroc(predict(run.average, bench.validation, how, bench.place), bench.validation.labels)
-    progress = run.progress
-    better = progress.best_auc == -math.inf or auc > progress.best_auc
-    _next_epoch(progress)
+    """Validate; keep the weights, and count the epoch for or against its phase; save, then log."""
+    auc, progress = _validation_auc(run, bench), run.progress
+    best = progress.best_auc == -math.inf or auc > progress.best_auc
+    better = progress.phase_auc == -math.inf or auc > progress.phase_auc
+    progress.next_epoch()
     progress.stale = 0 if better else progress.stale + 1
     if better and not math.isnan(auc):
+        progress.phase_auc = auc
+    if best and not math.isnan(auc):
         progress.best_auc = auc
     if progress.stale and progress.stale % bench.recipe.plateau_patience == 0:
         progress.reductions += 1
+    if best:
+        save_best(run, bench, auc)
+    save_last(run, bench)
     if bench.place.writes:
         _log(bench, epoch=progress.epoch, loss=loss, val_auc=auc, films_s=round(rate, 1))
-        if better:
-            _save(bench.out / "best.safetensors", run, bench, _named(run.average, "model."), val_auc=auc)
-    _save_last(run, bench)
+
+
+def _validation_auc(run: Run, bench: Bench) -> float:
+    """Of what will be served: full-size films, the recipe's precision, probabilities, and one network.
+
+    Each process has BatchNorm statistics of its own films; the first one's are those that are saved.
+    """
+    bench.place.spread(run.average.buffers())
+    how = checkpoints.preprocessing(bench.task, bench.recipe)
+    logits = predict(run.average, bench.validation, how, bench.place, bench.recipe.precision)
+    return mean_auroc(KINDS[bench.task.kind](logits), bench.validation.labels)
 
 
 def predict(
@@ -173,36 +152,17 @@ def predict(
     mine = films.take(np.arange(place.rank, len(films), place.world)) if place.world > 1 else films
     with torch.inference_mode(), autocast(place.device, precision):
         logits = [net(x.to(place.device)).float().cpu().numpy() for x in prepared(mine, how)]
-    return place.interleave(np.concatenate(logits))
+    none = np.empty((0, films.labels.shape[1]), np.float32)  # all that a process has where films are few
+    return place.interleave(np.concatenate([none, *logits]))
 
 
-def _start(bench: Bench) -> Run:
-    net = checkpoints.network(bench.task, bench.recipe, bench.weights)
-    if bench.start is not None:
-        random = net.load_start(bench.start)
-        if bench.place.writes:
-            tqdm.write(f"{bench.start.name}: {len(random)} tensors are not in it and start at random")
-    net = net.to(bench.place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    last = bench.out / "last.safetensors"
-    checkpoint = checkpoints.load(last) if last.exists() else None
-    epoch = checkpoint.record["progress"]["epoch"] if checkpoint else 0
-    optimizer = begin_phase(net, bench.recipe, epoch)
-    average = copy.deepcopy(net) if bench.recipe.ema else net
-    precision = chosen_precision(bench.place.device, bench.recipe.precision)
-    scaler = torch.amp.GradScaler(bench.place.device.type, enabled=precision == "fp16")
-    run = Run(net, average, optimizer, scaler)
-    if checkpoint:
-        _resume(run, bench, checkpoint)
-    return run
-
-
-def _epoch(run: Run, bench: Bench, held: Tensor | None = None) -> float:
+def _epoch(run: Run, bench: Bench, stop: StopSign, held: Tensor | None = None) -> float:
     """What is left of one pass over the films, or of the time; the mean loss of the steps of this pass.
 
     `held`: the training films in the memory of a GPU.
     """
     recipe, progress, place = bench.recipe, run.progress, bench.place
-    steps = steps_of(draw(bench.films.labels, recipe, progress.epoch), recipe, Share(place.rank, place.world))
+    steps = _steps(bench, progress.epoch)
     how = bench.preprocessing(progress.epoch)
     loss = make_loss(recipe.loss, bench.films.labels, bench.task.kind, recipe.smoothing)
     model = _wrapped(run.net, bench)
@@ -210,7 +170,7 @@ def _epoch(run: Run, bench: Bench, held: Tensor | None = None) -> float:
     saved = time.monotonic()
     title = f"epoch {progress.epoch + 1}"
     bar = tqdm(total=len(steps), initial=progress.step, desc=title, unit="step", disable=not place.writes)
-    with bar, torch.random.fork_rng():  # dropout and stochastic depth draw from the global generator
+    with bar, torch.random.fork_rng(devices=place.gpus):  # dropout and stochastic depth draw from the global generator
         for rows in steps[progress.step :]:
             share = epoch_share(recipe, progress.epoch, progress.step / len(steps), progress.share)
             set_learning_rate(run.optimizer, rate_factor(recipe, progress.epoch, share, progress.reductions))
@@ -224,12 +184,26 @@ def _epoch(run: Run, bench: Bench, held: Tensor | None = None) -> float:
             progress.step += 1
             progress.total += 1
             _show(bar, progress, recipe)
+            is_over = run.pace is not None and _keep_time(run.pace, run.progress, bench, len(steps))
+            _heed(stop, run, bench)
             if time.monotonic() - saved > bench.save_every_s:
-                _save_last(run, bench)
+                save_last(run, bench)
                 saved = time.monotonic()
-            if run.pace and _keep_time(run.pace, run.progress, bench, len(steps)):
+            if is_over:
                 break
     return progress.losses / progress.step
+
+
+def _steps(bench: Bench, epoch: int) -> list[Rows]:
+    """This process's films in each step of an epoch."""
+    order = draw(bench.films.labels, bench.task.labels, bench.recipe, epoch)
+    steps = steps_of(order, bench.recipe, Share(bench.place.rank, bench.place.world))
+    if not steps:
+        raise TrainingError(
+            f"Epoch {epoch + 1} draws {len(order)} films for {bench.place.world} processes; "
+            "raise --limit or --normal-share, or start fewer processes."
+        )
+    return steps
 
 
 def _keep_time(pace: Pace, progress: Progress, bench: Bench, steps: int) -> bool:
@@ -237,8 +211,8 @@ def _keep_time(pace: Pace, progress: Progress, bench: Bench, steps: int) -> bool
     pace.tick(bench.place.mean(pace.clock_s()))
     progress.spent_s, progress.share = pace.spent_now_s(), pace.share_now()
     said = pace.forecast(bench.recipe.batch, steps)
-    if said and bench.place.writes:
-        tqdm.write(said)
+    if said:
+        bench.say(said)
     return pace.call_is_over
 
 
@@ -306,10 +280,8 @@ def _log(bench: Bench, **figures: float) -> None:
 
 
 def _log_to_tensorboard(out: Path, figures: dict[str, float]) -> None:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise TrainingError("--tensorboard needs the package tensorboard; install it or leave the flag out.") from error
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(out) as writer:
         for name in ("loss", "val_auc"):
             writer.add_scalar(name, figures[name], int(figures["epoch"]))
@@ -319,46 +291,3 @@ def _no_memory(recipe: Recipe) -> TrainingError:
     return TrainingError(
         f"{recipe.batch} films of {recipe.size} px do not fit into memory; raise --accumulate or lower --batch."
     )
-
-
-def _named(net: FilmNet, prefix: str) -> dict[str, Tensor]:
-    return {f"{prefix}{name}": tensor for name, tensor in net.state_dict().items()}
-
-
-def _save(file: Path, run: Run, bench: Bench, tensors: dict[str, Tensor], **figures: Any) -> None:
-    record = {**bench.record, **figures, "progress": dataclasses.asdict(run.progress)}
-    checkpoints.save(file, Checkpoint(tensors, bench.task.name, bench.recipe, run.progress.epoch, record))
-
-
-def _save_last(run: Run, bench: Bench) -> None:
-    """All that resuming needs: averaged weights, weights, optimizer, progress."""
-    if not bench.place.writes:
-        return
-    state = run.optimizer.state_dict()["state"]
-    everything = _named(run.average, "model.")
-    everything |= {f"optimizer.{index}.{name}": t for index, by_name in state.items() for name, t in by_name.items()}
-    if run.net is not run.average:
-        everything |= _named(run.net, "net.")
-    _save(bench.out / "last.safetensors", run, bench, everything, scaler=run.scaler.state_dict())
-
-
-def _resume(run: Run, bench: Bench, last: Checkpoint) -> None:
-    if last.task != bench.task.name or last.recipe != bench.recipe:
-        raise TrainingError(f"{bench.out.name}/ holds a run of {last.task} with another recipe; choose another --out.")
-    run.average.load_state_dict(checkpoints.strip(last.tensors, "model."))
-    if run.net is not run.average:
-        run.net.load_state_dict(checkpoints.strip(last.tensors, "net."))
-    run.progress = Progress(**last.record["progress"])
-    run.scaler.load_state_dict(last.record["scaler"])
-    tqdm.write(f"resuming after epoch {run.progress.epoch}, step {run.progress.step}")
-    if _begins_phase(run.progress, bench.recipe):
-        return  # its optimizer is new
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in checkpoints.strip(last.tensors, "optimizer.").items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = tensor
-    run.optimizer.load_state_dict({"state": state, "param_groups": run.optimizer.state_dict()["param_groups"]})
-
-
-def _begins_phase(progress: Progress, recipe: Recipe) -> bool:
-    return progress.step == 0 and progress.epoch == recipe.head_epochs > 0

@@ -12,18 +12,19 @@ import torch
 import torchvision
 
 from cxr import __version__
-from cxr.errors import TrainingError
 from cxr.learning import supply
 from cxr.learning.batches import SAMPLINGS
 from cxr.learning.budget import Budget
+from cxr.learning.checks import check
 from cxr.learning.datasets import FilmTable, PackedFilms
-from cxr.learning.devices import PRECISIONS, join
+from cxr.learning.devices import PRECISIONS, is_first, join
 from cxr.learning.distillation import Teachers
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
+from cxr.learning.runs import Bench
 from cxr.learning.schedule import OPTIMIZERS, SCHEDULES
-from cxr.learning.supply import NAMED, Supply
-from cxr.learning.training import Bench, train
+from cxr.learning.supply import NAMED, Supply, warn_of_labels
+from cxr.learning.training import train
 from cxr.learning.trunks import ARCHITECTURES
 from cxr.tasks import NO_AUGMENTATION, TASKS, Augmentation, Recipe, Task
 
@@ -45,7 +46,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder of the run; an unfinished run there goes on")
     parser.add_argument("--pack", action="store_true", help="decode the films into the cache, and stop")
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--init", type=Path, help="safetensors file with trained weights for the trunk")
+    start.add_argument("--init", type=Path, help="file with trained weights: safetensors, or a .pth of torchvision")
     start.add_argument("--pretrained", action="store_true", help="start from torchvision's weights, downloading them")
     about = "run folder or checkpoint whose answers are learned besides the labels; may be given several times"
     parser.add_argument("--teacher", type=Path, action="append", default=[], help=about)
@@ -92,7 +93,7 @@ def _from_scratch(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     lr = recipe.head_lr if recipe.head_epochs else recipe.lr
     one_phase: dict[str, Any] = {"head_epochs": 0, "frozen": 0, "lr": lr}
     changes = {name: value for name, value in one_phase.items() if getattr(options, name) is None}
-    if changes:
+    if changes and is_first():
         said = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in changes.items())
         print(f"The trunk starts at random, so none of it is kept: {said}. Or give --pretrained or --init.")
     return dataclasses.replace(recipe, **changes)
@@ -110,22 +111,14 @@ def run(options: argparse.Namespace, budget: Budget | None = None, notes: tuple[
     """
     task = TASKS[options.task]
     recipe = _recipe(task, options)
-    _validate(task, recipe, options)
+    check(task, recipe, options, _asked(options))
     parts = _parts(task, recipe, options)
     parts = dataclasses.replace(parts, said_before=notes)
-    print(parts.to_text())
+    if is_first():
+        print(parts.to_text())
+        warn_of_labels(parts.validation)
     if not options.pack:
         _train(task, recipe, parts, options, budget)
-
-
-def _validate(task: Task, recipe: Recipe, options: argparse.Namespace) -> None:
-    if not options.out and not options.pack:
-        raise TrainingError("There is no folder for the run; name one with --out.")
-    if "cross_entropy" in recipe.loss and task.kind != "multiclass":
-        raise TrainingError(
-            f"--loss {recipe.loss} is for tasks with one class a film, and {task.name} has labels that go together; "
-            "choose bce, weighted_bce, focal or asymmetric."
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,14 +203,21 @@ def _record(parts: _Parts, options: argparse.Namespace) -> dict[str, Any]:
         "missing": list(parts.missing[:NAMED]),
         "left_out": parts.left_out[:NAMED],
         "notes": parts.notes,
-        "uncertain": options.uncertain or "ignore",
         "fingerprints": {"training": parts.training.fingerprint(), "validation": parts.validation.fingerprint()},
-        "init": options.init.name if options.init else "torchvision" if options.pretrained else None,
-        "teachers": [path.name for path in options.teacher],
+        **_asked(options),
         "versions": {
             "cxr": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "torchvision": torchvision.__version__,
         },
+    }
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """What of the record is known before any film is read."""
+    return {
+        "uncertain": options.uncertain or "ignore",
+        "init": options.init.name if options.init else "torchvision" if options.pretrained else None,
+        "teachers": [path.name for path in options.teacher],
     }

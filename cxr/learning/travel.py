@@ -28,7 +28,7 @@ from cxr.learning.csv_layouts import OWN_CSV
 from cxr.learning.datasets import read_data_set
 from cxr.learning.packing import packed_side
 from cxr.learning.supply import Supply
-from cxr.learning.tables import FilmTable
+from cxr.learning.tables import FilmTable, depth_apart, patient_of
 from cxr.tasks import TASKS, Recipe, Task
 
 INDEX = "index.json.gz"
@@ -115,7 +115,8 @@ def pack(supplies: Sequence[Supply], recipe: Recipe, out: Path, chunk_bytes: flo
             part of another; one film is larger than a chunk; or `out` cannot be written.
     """
     task, lots = supplies[0].task, _lots(supplies, recipe)
-    _check_apart(lots)
+    if len(supplies) > 1:
+        _check_apart(lots)
     side = side or packed_side(recipe.size)
     films = _Films(task.preprocessing.fit, side)
     try:
@@ -151,16 +152,31 @@ def _lots(supplies: Sequence[Supply], recipe: Recipe) -> list[_Lot]:
 
 
 def _check_apart(lots: Sequence[_Lot]) -> None:
-    """Two data sets may hold one film under one name, e.g. when both were taken from NIH's."""
-    seen: dict[str, _Lot] = {}
+    """Two data sets may hold films of one patient, e.g. when both were taken from NIH's."""
+    paths_of: dict[Path, list[Path]] = {}
+    for lot in lots:
+        paths_of.setdefault(lot.folder, []).extend(lot.table.paths)
+    depths = {folder: depth_apart(paths) or 1 for folder, paths in paths_of.items()}
+    seen: dict[str, tuple[_Lot, Path]] = {}
     for lot in lots:
         for path in lot.table.paths:
-            other = seen.setdefault(path.stem, lot)
+            other, film = seen.setdefault(_known_by(path, depths[lot.folder]), (lot, path))
             if other.part != lot.part and other.folder != lot.folder:
                 raise TrainingDataError(
-                    f"Film {path.stem} is in the {other.part} part of {other.folder} and in the {lot.part} part of "
-                    f"{lot.folder}; pack the data sets apart, or take it out of one."
+                    f"Film {film.name} is in the {other.part} part of {other.folder}, and {path.name} of the same "
+                    f"patient in the {lot.part} part of {lot.folder}; pack the data sets apart, or leave one out."
                 )
+
+
+def _known_by(path: Path, depth: int) -> str:
+    """What tells a film also in another data set: the patient in its name, else the end of its path and its bytes.
+
+    The patients of a table do not, nor does a name like `1.png`: each data set counts its own.
+    """
+    patient = patient_of(path)
+    if patient != path.stem:
+        return f"patient {patient}"
+    return f"{'/'.join(path.parts[-depth:])} {path.stat().st_size}"
 
 
 def _table(task: Task, lots: Sequence[_Lot]) -> str:
@@ -182,11 +198,11 @@ def _table(task: Task, lots: Sequence[_Lot]) -> str:
 
 
 def _fingerprint(lots: Sequence[_Lot], part: str) -> str:
-    """That of the tables of a part, one after the other."""
-    tables = [lot.table for lot in lots if lot.part == part]
-    paths = tuple(path for table in tables for path in table.paths)
-    together = dataclasses.replace(tables[0], paths=paths, labels=np.concatenate([table.labels for table in tables]))
-    return together.fingerprint()
+    """That of the tables of a part, one after the other, under the names that the films have when unpacked."""
+    of_part = [lot for lot in lots if lot.part == part]
+    paths = tuple(Path(path) for lot in of_part for path in lot.paths())
+    labels = np.concatenate([lot.table.labels for lot in of_part])
+    return dataclasses.replace(of_part[0].table, paths=paths, labels=labels).fingerprint()
 
 
 def _notes(lots: Sequence[_Lot]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Trunks: film (N, C, S, S) -> feature map A (N, K, h, w), the last one before pooling."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -123,13 +124,41 @@ ARCHITECTURES: dict[str, Maker] = {
 }
 
 
-def translate_start(arch: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names of a starting file -> names of the trunk `arch`.
+# What a starting file calls a layer -> what the trunk calls it; None for what a trunk has not. The first that fits.
+# torchvision's names, and those of a ResNet v2 file that calls the BatchNorm which opens stage 4 `post`.
+_RESNET = {
+    r"conv1\.": "0.", r"bn1\.": "1.", r"layer1\.": "4.", r"layer2\.": "5.", r"layer3\.": "6.", r"layer4\.": "7.",
+    r"fc\.": None,
+}  # fmt: skip
+_DENSENET = {
+    # The files that torchvision offers are older than its names: `norm.1` is `norm1`.
+    r"features\.(denseblock\d+\.denselayer\d+\.)(norm|conv)\.([12])\.": r"0.\1\2\3.",
+    r"features\.": "0.",
+    r"classifier\.": None,
+}
+_EFFICIENTNET = {r"features\.8\.": None, r"features\.": "", r"classifier\.": None}
+_RENAMES: dict[str, dict[str, str | None]] = {
+    "resnet18": _RESNET,
+    "resnet50": _RESNET,
+    "resnet50v2": {r"post\.": "stages.3.0.bn1."},
+    "densenet121": _DENSENET,
+    "densenet201": _DENSENET,
+    "efficientnet_b0": _EFFICIENTNET,
+    "efficientnet_b1": _EFFICIENTNET,
+    "vgg16": {r"features\.": "", r"classifier\.": None},
+    "convnext_tiny": {r"features\.": "0.", r"classifier\.0\.": "1.", r"classifier\.": None},
+}
 
-    The ResNet v2 file calls the BatchNorm that opens stage 4 `post`; EfficientNet's names carry `features.`.
-    """
-    renames = {"resnet50v2": ("post.", "stages.3.0.bn1."), "efficientnet_b0": ("features.", "")}
-    if arch not in renames:
-        return tensors
-    old, new = renames[arch]
-    return {name.replace(old, new, 1) if name.startswith(old) else name: t for name, t in tensors.items()}
+
+def translate_start(arch: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names of a starting file, torchvision's or the trunk's own, -> names of the trunk `arch`; no classifier."""
+    renamed = {_renamed(name, _RENAMES.get(arch, {})): tensor for name, tensor in tensors.items()}
+    return {name: tensor for name, tensor in renamed.items() if name is not None}
+
+
+def _renamed(name: str, renames: dict[str, str | None]) -> str | None:
+    pattern = next((pattern for pattern in renames if re.match(pattern, name)), None)
+    if pattern is None:
+        return name
+    new = renames[pattern]
+    return None if new is None else re.sub(f"^{pattern}", new, name)

@@ -11,14 +11,13 @@ from cxr.films.prepare import prepare
 from cxr.films.read import read_film
 from cxr.learning.boxes import read_nih_boxes
 from cxr.learning.calibration import calibrate
+from cxr.learning.ensemble import Ensemble
 from cxr.learning.looking import read_and_look
 from cxr.learning.tables import FilmTable
-from cxr.tasks import Preprocessing
-from tests.learning.nets import tiny_net
+from tests.learning.nets import tiny_checkpoint
 from tests.phantom import phantom_png
 
 HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
-HOW = Preprocessing(size=8, mean=(0.5,), std=(0.25,))
 
 
 def _table(*paths: Path) -> FilmTable:
@@ -44,12 +43,12 @@ def test_a_film_that_cannot_be_read_is_left_out_and_no_other_takes_its_place(tmp
     whole, broken = tmp_path / "whole.png", tmp_path / "broken.png"
     whole.write_bytes(phantom_png(side=96))
     broken.write_bytes(whole.read_bytes()[:500])
-    net = tiny_net("avg", labels=2, dtype=torch.float32)
-    table, seen = read_and_look(net, _table(broken, whole, broken), HOW, "films")
+    net = Ensemble([tiny_checkpoint()])
+    table, seen = read_and_look(net, _table(broken, whole, broken), "films", most_unreadable=0.7)
     assert table.paths == (whole,)
-    x, _ = prepare(read_film(whole).pixels, HOW)
-    np.testing.assert_allclose(seen.logits, net(torch.from_numpy(x)).detach().numpy(), atol=1e-6)
-    assert seen.maps.shape == (1, 2, 4, 4)
+    x, _ = prepare(read_film(whole).pixels, net.preprocessing)
+    np.testing.assert_allclose(seen.logits, net(torch.from_numpy(x)).logits.detach().numpy(), atol=1e-6)
+    assert seen.maps.shape == (1, 8, 2, 2)
 
 
 def test_calibration_says_on_how_many_positive_films_a_point_was_found() -> None:

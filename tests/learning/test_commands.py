@@ -10,6 +10,7 @@ import pytest
 
 from cxr.learning import checkpoints, testing_command, training_command
 from cxr.learning.commands import run_test, run_train
+from cxr.learning.stopping import Stopped
 from tests.learning.conftest import DrawFilms
 from tests.learning.nets import tiny_checkpoint
 
@@ -94,7 +95,7 @@ def test_a_run_folder_of_another_task_is_not_gone_on_with(
 ) -> None:
     assert train_tiny(nih_folder) == 0
     assert train_tiny(nih_folder, task="chestxray14") == 1
-    assert "run/ holds a run of chestxray8 with another recipe; choose another --out." in sentence()
+    assert "run/ holds a run with --task chestxray8, and chestxray14 is given; give what the run has" in sentence()
 
 
 def test_a_checkpoint_of_another_task_gives_its_trunk(nih_folder: Path, train_tiny: Train, tmp_path: Path) -> None:
@@ -176,6 +177,21 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(training_command, "run", fail)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         run_train(["--data", "D"])
+
+
+@pytest.mark.parametrize(
+    ("stop", "said"),
+    [(KeyboardInterrupt(), "stopped."), (Stopped(), "stopped and saved; the same command goes on from here.")],
+)
+def test_only_what_was_saved_is_said_to_be(
+    stop: KeyboardInterrupt, said: str, monkeypatch: pytest.MonkeyPatch, sentence: Callable[[], str]
+) -> None:
+    def run(_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr(training_command, "run", run)
+    assert run_train(["--data", "D"]) == 130
+    assert sentence() == f"train.py: {said}"
 
 
 def test_a_csv_of_answers_is_tested_by_itself(sentence: Callable[[], str]) -> None:

@@ -1,5 +1,6 @@
 """NIH ChestX-ray14 as a table of films, and splits by patient."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from cxr.errors import TrainingDataError
 from cxr.learning.datasets import check_apart, read_nih, split_by_patient
-from cxr.learning.tables import ages_years
+from cxr.learning.tables import FilmTable, ages_years, split_each_patient
 
 LABELS = ("Effusion", "Mass", "Nodule")
 
@@ -74,6 +75,42 @@ def test_a_missing_film_is_counted_and_not_replaced(copy: Path) -> None:
     assert table.missing == ("00000001_000.png",)
     assert len(table) == 15
     assert table.labels[2].tolist() == [0, 0, 0]
+
+
+def test_lists_may_name_films_as_they_were_resized(copy: Path) -> None:
+    for name in ("train_val_list.txt", "test_list.txt"):
+        (copy / name).write_text((copy / name).read_text().replace(".png", ".jpg"))
+    assert len(read_nih(copy, "train_val", LABELS)) == 16
+
+
+def test_a_listed_film_without_a_row_is_missing(copy: Path) -> None:
+    with (copy / "train_val_list.txt").open("a") as stream:
+        stream.write("\n00000099_000.png")
+    assert read_nih(copy, "train_val", LABELS).missing == ("00000099_000.png",)
+
+
+def _table(*paths: str) -> FilmTable:
+    return FilmTable(("Mass",), tuple(map(Path, paths)), np.ones((len(paths), 1), np.float32), np.array(paths, str))
+
+
+def test_a_fingerprint_is_of_names_alone_where_these_tell_films_apart() -> None:
+    assert _table("here/a.png", "here/b.png").fingerprint() == _table("there/x/a.png", "there/b.png").fingerprint()
+    expected = hashlib.sha256(b"a.png\nb.png" + np.ones(2, np.float32).tobytes()).hexdigest()
+    assert _table("here/a.png", "here/b.png").fingerprint() == expected  # that of checkpoints written until now
+
+
+def test_a_fingerprint_tells_films_of_one_name_apart() -> None:
+    films = [f"D/patient{n}/study1/view1_frontal.jpg" for n in (1, 2, 3)]
+    assert _table(*films[:2]).fingerprint() != _table(*films[1:]).fingerprint()
+    moved = [film.replace("D/", "elsewhere/train/") for film in films]
+    assert _table(*films).fingerprint() == _table(*moved).fingerprint()
+
+
+def test_other_patients_move_nobody_across_a_split_by_each_patient() -> None:
+    films = [f"{number}.png" for number in range(200)]
+    few, all_of_them = (split_each_patient(_table(*some), 0.2, 0)[1].patients for some in (films[::2], films))
+    assert set(few) == set(all_of_them) & set(films[::2])
+    assert 25 < len(all_of_them) < 55
 
 
 def test_a_folder_without_the_table_is_refused(tmp_path: Path) -> None:

@@ -163,19 +163,32 @@ def covid(draw: Draw) -> Path:
 
 
 def test_class_folders_are_named_by_the_task_never_by_their_order(covid: Path) -> None:
-    table = read_data_set(covid, COVID3).official["train"]
+    table = read_data_set(covid, COVID3).official["all"]
     assert table.labels.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert [path.name for path in table.paths[2:4]] == ["nih_00000013_007.jpg", "other.jpg"]
 
 
 def test_patients_of_class_folders_come_from_the_sources_or_the_name(covid: Path) -> None:
-    assert read_data_set(covid, COVID3).official["train"].patients.tolist() == ["a7", "a7", "13", "other", "13"]
+    assert read_data_set(covid, COVID3).official["all"].patients.tolist() == ["a7", "a7", "13", "other", "13"]
     assert read_data_set(covid / "internal", COVID3).official["all"].patients[0] == "a7"
 
 
-def test_an_external_folder_is_the_test_part(covid: Path) -> None:
-    assert len(read_part(covid, "test", COVID3)) == 3
+def test_an_external_folder_is_tested_on_beside_a_fifth_of_the_internal_patients(covid: Path, draw: Draw) -> None:
+    draw(*(f"internal/{kind}/{kind}{n}.jpg" for kind in ("COVID", "NORMAL", "PNEUMONIA") for n in range(20)))
+    films = read_data_set(covid, COVID3)
+    assert films.official.keys() == {"all", "external"}
+    parts = [films.part(part) for part in PARTS]
+    assert sum(len(part) for part in parts) == 65
+    assert 5 <= len(parts[2]) <= 20
+    assert {path.relative_to(covid).parts[0] for path in parts[2].paths} == {"internal"}
+    assert len(films.external()) == 3
     assert len(read_data_set(covid / "external", COVID3).external()) == 3
+
+
+def test_films_of_one_name_in_two_parts_are_told_how_to_be_named_apart(draw: Draw) -> None:
+    folder = draw(*(f"{part}/{kind}/1.png" for part in ("train", "test") for kind in ("NORMAL", "PNEUMONIA")))
+    with pytest.raises(TrainingDataError, match=r"patient 1 among them; .* write SOURCES\.csv with the columns file"):
+        read_data_set(folder, PNEUMONIA)
 
 
 def test_a_patient_in_the_internal_and_the_external_folder_is_an_error(covid: Path, draw: Draw) -> None:
@@ -209,7 +222,7 @@ def test_films_without_a_split_are_split_by_patient_with_the_same_test_patients_
     )
     films = read_data_set(folder, Task("two", "", "", ("COVID", "Normal"), "multiclass"))
     parts = [[set(films.part(part, 0.25, seed).patients) for part in PARTS] for seed in (0, 1)]
-    assert [[len(part) for part in of_seed] for of_seed in parts] == [[12, 4, 4], [12, 4, 4]]
+    assert [[len(part) for part in of_seed] for of_seed in parts] == [[14, 4, 2], [14, 4, 2]]
     assert parts[0][2] == parts[1][2]
     assert parts[0][1] != parts[1][1]
     assert len(set.union(*parts[0])) == 20

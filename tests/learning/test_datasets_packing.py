@@ -1,8 +1,10 @@
 """The packed cache: films are decoded once, whole or not at all."""
 
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from cxr.errors import TrainingDataError
 from cxr.films.prepare import fit_square
 from cxr.films.read import read_film
+from cxr.learning import packing
 from cxr.learning.datasets import FilmTable, pack, read_nih
 
 LABELS = ("Effusion", "Mass", "Nodule")
@@ -63,6 +66,41 @@ def test_what_was_left_out_is_remembered_with_the_cache(damaged: FilmTable, tmp_
     assert second.left_out == first.left_out
     with pytest.raises(TrainingDataError, match="2 of 4 films cannot be read"):
         pack(damaged, tmp_path / "cache", "pad")
+
+
+def test_a_cache_that_forgot_what_was_left_out_is_refused(damaged: FilmTable, tmp_path: Path) -> None:
+    packed = pack(damaged, tmp_path / "cache", "pad", most_unreadable=0.5)
+    (file,) = (tmp_path / "cache").iterdir()
+    os.truncate(file, packed.squares.offset + packed.squares.nbytes)
+    with pytest.raises(TrainingDataError, match=r"npy holds 2 films, but of 4 it names 0 as left out; delete it"):
+        pack(damaged, tmp_path / "cache", "pad", most_unreadable=0.5)
+
+
+def test_a_cache_of_an_earlier_version_names_beside_it_what_was_left_out(damaged: FilmTable, tmp_path: Path) -> None:
+    packed = pack(damaged, tmp_path / "cache", "pad", most_unreadable=0.5)
+    (file,) = (tmp_path / "cache").iterdir()
+    os.truncate(file, packed.squares.offset + packed.squares.nbytes)
+    file.with_suffix(".json").write_text(json.dumps({"left_out": packed.left_out}))
+    assert pack(damaged, tmp_path / "cache", "pad", most_unreadable=0.5).left_out == packed.left_out
+
+
+def test_two_may_pack_the_same_films_at_once(
+    damaged: FilmTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One begins and ends while the other is at its films."""
+    decode, inner = packing._decode_all, []
+
+    def decode_all(*given: Any) -> dict[int, str]:
+        if not inner:
+            inner.append(None)
+            inner[0] = pack(damaged, tmp_path / "cache", "pad", most_unreadable=0.5)
+        return decode(*given)
+
+    monkeypatch.setattr(packing, "_decode_all", decode_all)
+    outer = pack(damaged, tmp_path / "cache", "pad", most_unreadable=0.5)
+    np.testing.assert_array_equal(outer.squares, inner[0].squares)
+    assert outer.left_out == inner[0].left_out
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_a_film_that_has_gone_is_unreadable(damaged: FilmTable, tmp_path: Path) -> None:

@@ -41,6 +41,6 @@ def test_kermanys_public_split_shares_79_person_numbers_each_of_another_kind(tes
 
 def test_covid_has_its_internal_and_external_films(test_data: Path) -> None:
     official = read_data_set(test_data / "covid", COVID3).official
-    assert official["train"].labels.sum(axis=0).tolist() == [620, 620, 372]
-    assert official["test"].labels.sum(axis=0).tolist() == [144, 120, 91]
-    assert len(set(official["test"].patients[:144])) < 144  # SOURCES.csv knows the patients of Hannover's films
+    assert official["all"].labels.sum(axis=0).tolist() == [620, 620, 372]
+    assert official["external"].labels.sum(axis=0).tolist() == [144, 120, 91]
+    assert len(set(official["external"].patients[:144])) < 144  # SOURCES.csv knows the patients of Hannover's films

@@ -8,13 +8,16 @@ import torch
 from torch.nn import functional as F
 
 from cxr.errors import TrainingError
+from cxr.learning.batches import prepared
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.ensemble import Ensemble
 from cxr.learning.explain import gradcam
 from cxr.learning.export import export
+from cxr.learning.looking import look
 from cxr.learning.release import describe
 from cxr.reading.engine import Engine
 from tests.learning.nets import tiny_checkpoint
+from tests.learning.test_supply import table_of
 
 FILMS = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -35,7 +38,7 @@ def test_members_answer_by_the_mean_of_their_logits_each_at_its_own_size() -> No
     large, small = tiny_checkpoint(size=64), tiny_checkpoint(size=32, seed=1)
     both = Ensemble([small, large])
     logits, maps, pooled = both(FILMS)
-    shrunk = F.interpolate(FILMS, size=(32, 32), mode="bilinear")
+    shrunk = F.interpolate(FILMS, size=(32, 32), mode="bilinear", antialias=True)  # as teachers and students see it
     expected = (large.network().eval()(FILMS) + small.network().eval()(shrunk)) / 2
     torch.testing.assert_close(logits, expected)
     assert both.preprocessing.size == 64
@@ -71,7 +74,8 @@ def test_an_exported_ensemble_answers_as_in_torch(flip: bool, tmp_path: Path) ->
     labels = random.integers(0, 2, (12, 8)).astype(np.float32)
     films = PackedFilms(random.integers(0, 255, (12, 256, 256), np.uint8), labels)
     net = Ensemble([tiny_checkpoint(size=64), tiny_checkpoint(size=32, seed=1)], flip)
-    space, info = describe(net, "both", films, films)
+    seen = look(net, prepared(films, net.preprocessing))
+    space, info = describe(net, "both", table_of(labels, net.task.labels), seen, films)
     export(net, space, info, tmp_path / "both.onnx")
     outputs = Engine(tmp_path / "both.onnx").run(FILMS.numpy())
     with torch.inference_mode():

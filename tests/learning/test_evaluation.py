@@ -1,6 +1,7 @@
 """An evaluation of six films of five patients, worked out by hand."""
 
 import csv
+import dataclasses
 import json
 from io import StringIO
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from sklearn.metrics import classification_report as sklearn_report
 
 from cxr.errors import TrainingDataError
-from cxr.learning.evaluation import age_bands, evaluate, localise, most_confident, write
+from cxr.learning.evaluation import age_bands, evaluate, localise, most_confident, read_scores, write
 from cxr.learning.figures import show
 from cxr.learning.tables import FilmTable
 from cxr.metrics import Array, mean_auroc
@@ -168,9 +169,49 @@ def test_localisation_stands_beside_the_centre_point() -> None:
 
 
 def test_the_most_confident_films_of_a_label() -> None:
-    picks = [(p.row, p.verdict) for p in most_confident(SCORES, TRUTH, LABELS) if p.label == "Effusion"]
-    assert picks == [(0, "found"), (2, "false alarm"), (1, "missed")]
-    assert [p.verdict for p in most_confident(SCORES, TRUTH, LABELS) if p.label == "Hernia"] == ["false alarm"]
+    above = (SCORES >= 0.5).astype(float)
+    above[:, 2] = NAN  # Hernia has no threshold
+    picks = [(p.row, p.verdict, p.label) for p in most_confident(SCORES, TRUTH, LABELS, above)]
+    assert [pick[:2] for pick in picks if pick[2] == "Effusion"] == [(0, "found"), (2, "false alarm"), (1, "missed")]
+    assert [pick[:2] for pick in picks if pick[2] == "Mass"] == [(1, "found"), (3, "false alarm")]  # none is missed
+    assert [pick for pick in picks if pick[2] == "Hernia"] == []
+
+
+def test_a_few_films_are_spread_over_the_labels() -> None:
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.6], [0.2, 0.7]])
+    truth = np.array([[1, 1], [0, 1], [1, 0], [1, 1]])
+    picks = most_confident(scores, truth, ("Mass", "Hernia"), scores >= 0.5, count=2)
+    assert [(p.label, p.verdict) for p in picks] == [("Mass", "found"), ("Hernia", "false alarm")]
+
+
+def _answers(folder: Path, *films: str) -> Path:
+    file = folder / "answers.csv"
+    file.write_text("film,Effusion\n" + "".join(f"{film},0.{n}\n" for n, film in enumerate(films, start=1)))
+    return file
+
+
+def _of_one_label(*paths: str) -> FilmTable:
+    return FilmTable(("Effusion",), tuple(map(Path, paths)), np.ones((len(paths), 1), np.float32), np.array(paths))
+
+
+def test_answers_of_films_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    file = _answers(tmp_path, "T/p2/study1/view1_frontal.png", "T/p1/study1/view1_frontal.png", "T/p3/study1/x.png")
+    films = _of_one_label("D/p1/study1/view1_frontal.jpg", "D/p2/study1/view1_frontal.jpg", "elsewhere/x.jpg")
+    assert read_scores(file, films).ravel().tolist() == [0.2, 0.1, 0.3]
+
+
+def test_a_film_is_not_given_the_answer_of_another_one_of_its_name(tmp_path: Path) -> None:
+    file = _answers(tmp_path, "p1/view1_frontal.png", "p3/view1_frontal.png")
+    with pytest.raises(TrainingDataError, match=r"has 2 rows for p2/view1_frontal.jpg, p1/view1_frontal.png among"):
+        read_scores(file, _of_one_label("p2/view1_frontal.jpg"))
+    with pytest.raises(TrainingDataError, match=r"lacks 1 films of the test list, view1_frontal.jpg among them"):
+        read_scores(file, _of_one_label("p1/view1_frontal.jpg", "p2/view1_frontal.jpg"))
+
+
+def test_two_answers_for_one_film_are_refused(tmp_path: Path) -> None:
+    file = _answers(tmp_path, "a/1.png", "a/1.png")
+    with pytest.raises(TrainingDataError, match=r"a/1\.png stands more than once in answers\.csv"):
+        read_scores(file, _of_one_label("b/1.png"))
 
 
 def test_text_json_and_csv_are_written(tmp_path: Path) -> None:
@@ -191,3 +232,16 @@ def test_the_classification_report_says_what_is_undefined() -> None:
     text = evaluate(SCORES, films(), draws=20, operating_points={"youden": POINTS}).to_text()
     assert "Hernia                    undefined  undefined  undefined  undefined          0" in text
     assert "Effusion                      0.500      0.500      0.500      0.667          2" in text
+
+
+def test_the_text_names_its_set_and_has_every_figure() -> None:
+    found = evaluate(SCORES, films(), draws=20, name="external")
+    boxes = localise(np.ones((1, 4, 4)), np.array([[0, 0, 1.0, 1.0]]), np.array(["Mass"]), np.array(["a"]), draws=10)
+    text = dataclasses.replace(found, localisation=boxes).to_text()
+    assert text.startswith("external: 6 films of 5 patients")
+    (effusion,) = (line for line in text.splitlines() if line.startswith("Effusion"))
+    figures = found.labels[0]
+    assert effusion.split()[3] == "0.875"
+    assert str(figures.average_precision) in effusion
+    assert effusion.split()[-2:] == [f"{figures.calibration.brier:.3f}", f"{figures.calibration.ece:.3f}"]
+    assert "all                          1  1.000 (1.000 to 1.000)" in text

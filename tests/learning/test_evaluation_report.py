@@ -88,6 +88,13 @@ def test_the_report_has_every_section_and_each_link_leads_to_one(everything: str
     assert {str(a["href"])[1:] for tag, a in tags if tag == "a"} <= sections
 
 
+def test_two_sets_have_brier_scores_and_calibration_errors_too(everything: str) -> None:
+    table = everything.split('id="labels"')[1].split("</section>")[0]
+    assert table.count(">Brier</th>") == table.count(">ECE</th>") == 2
+    row = table.split("<tbody>")[1].split("</tr>")[0]
+    assert row.count("<td>") == 10  # five figures of each set
+
+
 def test_what_people_typed_is_escaped(everything: str) -> None:
     assert "&lt;script&gt;alert(1)" in everything
     assert "Mass &amp; more, probability 0.80" in everything

@@ -9,16 +9,19 @@ import pytest
 import torch
 
 from cxr.errors import TrainingDataError
+from cxr.learning.batches import prepared
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.ensemble import Ensemble
 from cxr.learning.explain import gradcam
 from cxr.learning.export import SMALLEST_QUANTISED, FeatureSpace, export
+from cxr.learning.looking import Seen, look
 from cxr.learning.models import build
-from cxr.learning.release import describe
+from cxr.learning.release import _figures, describe
 from cxr.modelfile import ModelInfo
 from cxr.reading.engine import Engine
-from cxr.tasks import Recipe
+from cxr.tasks import TASKS, Recipe
+from tests.learning.test_supply import table_of
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +39,19 @@ def films() -> PackedFilms:
 
 
 @pytest.fixture(scope="module")
-def exported(checkpoint: Checkpoint, films: PackedFilms, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def net(checkpoint: Checkpoint) -> Ensemble:
+    return Ensemble([checkpoint])
+
+
+@pytest.fixture(scope="module")
+def seen(net: Ensemble, films: PackedFilms) -> Seen:
+    return look(net, prepared(films, net.preprocessing))
+
+
+@pytest.fixture(scope="module")
+def exported(net: Ensemble, seen: Seen, films: PackedFilms, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("export") / "tiny.onnx"
-    net = Ensemble([checkpoint])
-    space, info = describe(net, "tiny", films, films)
+    space, info = describe(net, "tiny", table_of(films.labels, net.task.labels), seen, films)
     export(net, space, info, file)
     return file
 
@@ -71,16 +83,23 @@ def test_the_file_tells_everything_about_the_model(exported: Path) -> None:
     assert info.operating_points["sensitivity90"]["Mass"].sensitivity >= 0.9
     assert info.map_scale["Hernia"] > 0
     assert info.training["recipe"]["arch"] == "efficientnet_b0"
+    assert len(info.resampled["Mass"]) == 200  # the patients are known
     assert ModelInfo.from_json(info.to_json()) == info
 
 
 def test_a_label_without_positive_films_cannot_be_given_an_operating_point(
-    checkpoint: Checkpoint, films: PackedFilms
+    net: Ensemble, seen: Seen, films: PackedFilms
 ) -> None:
     labels = films.labels.copy()
     labels[:, 13] = 0
     with pytest.raises(TrainingDataError, match="all alike in Hernia"):
-        describe(Ensemble([checkpoint]), "tiny", PackedFilms(films.squares, labels), films)
+        describe(net, "tiny", table_of(labels, net.task.labels), seen, films)
+
+
+def test_the_area_of_a_class_among_several_is_that_of_its_probability() -> None:
+    logits = np.array([[5, 5, 0], [1, 0, 0], [4, 4, 0], [0, 0, 2]], np.float32)  # the first rises with the second
+    truth = np.array([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    assert _figures(logits, truth, TASKS["covid3"])["auroc"]["covid"] == 1.0  # 1/3 by the logits
 
 
 def test_distance_is_about_one_inside_and_large_outside() -> None:

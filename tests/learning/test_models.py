@@ -1,10 +1,12 @@
 """FilmNet and its parts."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 
 from cxr.errors import ModelFileError, TrainingError
@@ -81,6 +83,53 @@ def test_a_checkpoint_of_another_task_gives_all_but_its_classifier(tmp_path: Pat
     save_file({f"model.{name}": t for name, t in fourteen.state_dict().items()}, tmp_path / "best.safetensors")
     assert two.load_start(tmp_path / "best.safetensors") == ["classifier.weight", "classifier.bias"]
     assert torch.equal(two.pooling.transfer.weight, fourteen.pooling.transfer.weight)
+
+
+TORCHVISION = ["resnet18", "resnet50", "densenet121", "densenet201", "vgg16", "convnext_tiny", "efficientnet_b1"]
+
+
+@pytest.mark.parametrize("arch", TORCHVISION)
+def test_a_file_of_torchvisions_own_names_fills_the_trunk(arch: str, tmp_path: Path) -> None:
+    with torch.device("meta"):  # names and shapes alone
+        theirs = torchvision.models.get_model(arch)
+    weights = {name: torch.zeros(t.shape, dtype=t.dtype) for name, t in theirs.state_dict().items()}
+    if "dense" in arch:  # as in the files that torchvision offers
+        weights = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): t for name, t in weights.items()}
+    torch.save(weights, tmp_path / "theirs.pth")
+    net = build(arch, "lse", 14, 3, 0)
+    random = net.load_start(tmp_path / "theirs.pth")
+    assert {name.split(".")[0] for name in random} == {"pooling", "classifier"}
+    assert all(parameter.eq(0).all() for parameter in net.trunk.parameters())
+
+
+def test_the_trunk_of_torchvisions_names_answers_as_torchvision_does(tmp_path: Path) -> None:
+    theirs = torchvision.models.resnet18(weights=None).eval()
+    save_file(theirs.state_dict(), tmp_path / "resnet18.safetensors")
+    net = build("resnet18", "avg", 14, 3, 1).eval()
+    net.load_start(tmp_path / "resnet18.safetensors")
+    films = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        features = torch.nn.Sequential(*list(theirs.children())[:-2])(films)
+        torch.testing.assert_close(net.features(films), features)
+
+
+def test_a_pickled_program_is_not_run_for_its_weights(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "net.pth")
+    with pytest.raises(ModelFileError, match=r"net\.pth cannot be read"):
+        tiny_net("avg").load_start(tmp_path / "net.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(ModelFileError, match=r"list\.pth holds no tensors by name; give the state_dict"):
+        tiny_net("avg").load_start(tmp_path / "list.pth")
+
+
+def test_layers_that_the_starting_file_held_learn_at_the_rate_of_trained_ones(tmp_path: Path) -> None:
+    fourteen, same, other = (build("resnet50v2", "lse", labels, 3, 0) for labels in (14, 14, 2))
+    save_file({f"model.{name}": t for name, t in fourteen.state_dict().items()}, tmp_path / "best.safetensors")
+    assert fourteen.is_new("classifier.weight")
+    same.load_start(tmp_path / "best.safetensors")
+    assert [name for name, _ in same.named_parameters() if same.is_new(name)] == []
+    other.load_start(tmp_path / "best.safetensors")
+    assert [n for n, _ in other.named_parameters() if other.is_new(n)] == ["classifier.weight", "classifier.bias"]
 
 
 def test_a_starting_file_of_another_network_is_refused(tmp_path: Path) -> None:

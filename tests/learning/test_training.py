@@ -1,30 +1,33 @@
-"""The loop: what it learns from, what it keeps, and how it goes on."""
+"""The loop: what it learns from, what it keeps, and what it judges by."""
 
+import copy
 import dataclasses
+import errno
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from cxr.errors import ModelFileError, TrainingError
 from cxr.films.prepare import prepare
 from cxr.learning import checkpoints
-from cxr.learning.augment import augment, mixup
-from cxr.learning.batches import Share, draw, generator, prepared, steps_of
 from cxr.learning.commands import run_test, run_train
 from cxr.learning.datasets import PackedFilms
-from cxr.learning.losses import LOSSES, make_loss
+from cxr.learning.devices import Place, autocast
+from cxr.learning.losses import LOSSES
 from cxr.learning.models import FilmNet
-from cxr.learning.schedule import OPTIMIZERS, SCHEDULES, begin_phase, rate_factor
-from cxr.learning.training import Bench, Run, _step, train
-from cxr.tasks import NO_AUGMENTATION, TASKS, Augmentation, Preprocessing, Recipe
+from cxr.learning.runs import Bench, Run
+from cxr.learning.schedule import OPTIMIZERS, SCHEDULES, begin_phase, rate_factor, set_learning_rate
+from cxr.learning.training import _step, predict, train
+from cxr.tasks import NO_AUGMENTATION, TASKS, Preprocessing, Recipe
 from tests.learning.nets import tiny_net
 
 RECIPE = Recipe(arch="efficientnet_b0", pooling="avg", size=32, epochs=2, batch=4, lr=1e-3, precision="f32")
+TINY = dataclasses.replace(RECIPE, arch="binarycnn")
 
 
 @pytest.fixture
@@ -52,37 +55,6 @@ def test_a_run_leaves_checkpoints_and_figures(films: PackedFilms, tmp_path: Path
     assert last.recipe == RECIPE
     assert last.network().eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 14)
     assert not list(tmp_path.glob(".*"))
-
-
-@pytest.mark.parametrize("stop_at", range(1, 4))
-def test_a_run_stopped_at_any_step_ends_as_an_undisturbed_one(
-    stop_at: int, films: PackedFilms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = dataclasses.replace(RECIPE, head_epochs=1)
-    whole = _train(films, tmp_path / "whole", recipe)
-    with monkeypatch.context() as patch:
-        patch.setattr("cxr.learning.training._show", _interrupt_after(stop_at))
-        with pytest.raises(KeyboardInterrupt):
-            _train(films, tmp_path / "stopped", recipe)
-    resumed = _train(films, tmp_path / "stopped", recipe)
-    assert whole.tensors.keys() == resumed.tensors.keys()
-    assert all(torch.equal(whole.tensors[name], resumed.tensors[name]) for name in whole.tensors)
-
-
-def _interrupt_after(steps: int) -> Callable[..., None]:
-    done = iter(range(1, steps + 1))
-
-    def show(*_: object) -> None:
-        if next(done) == steps:
-            raise KeyboardInterrupt
-
-    return show
-
-
-def test_a_run_of_another_recipe_is_not_continued(films: PackedFilms, tmp_path: Path) -> None:
-    _train(films, tmp_path, dataclasses.replace(RECIPE, epochs=1))
-    with pytest.raises(TrainingError, match="choose another --out"):
-        _train(films, tmp_path, dataclasses.replace(RECIPE, epochs=1, lr=1.0))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
@@ -113,86 +85,6 @@ def _tiny_run(net: FilmNet) -> Run:
     return Run(net, net, torch.optim.AdamW(net.parameters(), lr=0.01), torch.amp.GradScaler("cpu", enabled=False))
 
 
-def test_parts_of_a_step_give_the_gradient_of_the_whole(films: PackedFilms) -> None:
-    x, y = torch.rand(4, 1, 8, 8), torch.ones(4, 1)
-    moved = []
-    for accumulate in (1, 2, 4):
-        net = tiny_net("avg", labels=1, dtype=torch.float32).eval()
-        recipe = dataclasses.replace(RECIPE, accumulate=accumulate, clip=0.0)
-        run = Run(net, net, torch.optim.SGD(net.parameters(), lr=1.0), torch.amp.GradScaler("cpu", enabled=False))
-        _step(net, run, recipe, LOSSES["bce"](np.ones((4, 1))), x, y)
-        moved.append(net.classifier.weight.detach())
-    torch.testing.assert_close(moved[0], moved[1])
-    torch.testing.assert_close(moved[0], moved[2])
-
-
-def test_each_training_batch_differs_and_each_film_in_it() -> None:
-    random = torch.Generator().manual_seed(0)
-    same = torch.rand(1, 1, 64, 64, generator=random).expand(4, 1, 64, 64)
-    first, second = (augment(same, 48, Augmentation(), random) for _ in range(2))
-    assert first.shape == (4, 1, 48, 48)
-    assert not torch.equal(first, second)
-    assert all(not torch.equal(first[0], first[i]) for i in range(1, 4))
-    assert first.min() >= 0
-    assert first.max() <= 1
-
-
-def test_augmentation_is_decided_by_the_generator() -> None:
-    films = torch.rand(2, 1, 64, 64)
-    one, same = (augment(films, 48, Augmentation(), generator(5)) for _ in range(2))
-    assert torch.equal(one, same)
-
-
-def test_validation_films_are_prepared_as_in_serving_and_never_augmented(films: PackedFilms) -> None:
-    how = Preprocessing(size=64)
-    (batch,) = prepared(films, how)
-    expected, _ = prepare(films.squares[5].astype(np.float32) / 255, how)
-    np.testing.assert_array_equal(batch[5].numpy(), expected[0])
-
-
-def test_without_augmentation_a_film_stays_as_it_is() -> None:
-    film = torch.rand(2, 1, 32, 32).clamp(min=1e-4)
-    torch.testing.assert_close(augment(film, 32, NO_AUGMENTATION, generator(0)), film, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Augmentation) if f.name != "mixup"])
-def test_each_change_alone_changes_the_film(field: str) -> None:
-    film = torch.rand(4, 1, 32, 32, generator=generator(1)).clamp(min=1e-4)
-    how = dataclasses.replace(NO_AUGMENTATION, **{field: 0.9})
-    assert (augment(film, 32, how, generator(0)) - film).abs().max() > 0.01
-
-
-def test_mixup_blends_films_and_labels_by_the_same_share() -> None:
-    films = torch.arange(4.0).view(4, 1, 1, 1)
-    blended, labels = mixup(films, films.view(4, 1), alpha=1.0, generator=generator(0))
-    torch.testing.assert_close(blended.view(4, 1), labels)
-    assert not torch.equal(labels, films.view(4, 1))
-
-
-def test_an_epoch_draws_a_share_of_the_films_without_finding_and_mixes_them() -> None:
-    labels = np.repeat([[0.0], [1.0]], 500, axis=0).astype(np.float32)
-    rows = draw(labels, Recipe(normal_share=0.4), epoch=0)
-    assert len(set(rows)) == len(rows) == 700
-    assert (rows < 500).sum() == 200
-    assert 0.2 < (rows[:350] < 500).mean() < 0.37  # both halves of the epoch hold both kinds
-
-
-def test_balanced_sampling_draws_each_class_alike() -> None:
-    labels = np.zeros((1000, 2), np.float32)
-    labels[:10, 0], labels[10:200, 1] = 1, 1
-    rows = draw(labels, Recipe(sampling="balanced"), epoch=0)
-    assert len(rows) == 1000
-    counts = (rows < 10).sum(), ((rows >= 10) & (rows < 200)).sum(), (rows >= 200).sum()
-    assert all(270 < count < 400 for count in counts)
-
-
-def test_processes_share_each_step_without_overlap() -> None:
-    order = np.arange(11)
-    one, two = (steps_of(order, Recipe(batch=4), Share(rank, 2)) for rank in (0, 1))
-    assert [rows.tolist() for rows in one] == [[0, 2], [4, 6], [8]]
-    assert [rows.tolist() for rows in two] == [[1, 3], [5, 7], [9]]
-
-
 def test_the_learning_rate_rises_then_falls() -> None:
     recipe = Recipe(epochs=10, warmup=0.1)
     factors = [
@@ -209,9 +101,15 @@ def test_the_plateau_schedule_lowers_the_rate_with_each_reduction() -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_optimizer_and_schedule_moves_the_weights(optimizer: str, schedule: str) -> None:
-    net = tiny_net("avg", dtype=torch.float32)
-    moving = begin_phase(net, Recipe(optimizer=optimizer, schedule=schedule), epoch=0)
+    net, recipe = tiny_net("avg", dtype=torch.float32), Recipe(optimizer=optimizer, schedule=schedule, warmup=0.0)
+    moving = begin_phase(net, recipe, epoch=0)
     assert {group["peak_lr"] for group in moving.param_groups} == {2e-4, 2e-3}
+    run = Run(net, net, moving, torch.amp.GradScaler("cpu", enabled=False))
+    before = copy.deepcopy(dict(net.named_parameters()))
+    for epoch in range(2):
+        set_learning_rate(moving, rate_factor(recipe, epoch, 0.0, reductions=0))
+        _step(net, run, recipe, LOSSES["bce"](np.ones((2, 3))), torch.rand(2, 1, 8, 8), torch.ones(2, 3))
+    assert [name for name, weight in net.named_parameters() if torch.equal(weight, before[name])] == []
 
 
 def test_the_first_phase_moves_the_head_alone() -> None:
@@ -231,43 +129,6 @@ def test_a_run_stops_early_without_progress(films: PackedFilms, tmp_path: Path) 
     assert _train(films, tmp_path, nothing).epoch == 3
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_falls_as_the_answer_gets_better(name: str) -> None:
-    labels = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
-    kind = "multiclass" if "cross_entropy" in name else "multilabel"
-    loss = make_loss(name, labels, kind)
-    truth = torch.from_numpy(labels)
-    right, wrong = (loss((truth * 2 - 1) * sign, truth).item() for sign in (3.0, -3.0))
-    assert 0 <= right < 0.1 < wrong
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_what_is_not_known_does_not_count_in_any_loss(name: str) -> None:
-    labels = np.array([[1, 0], [0, 1]], np.float32)
-    loss = make_loss(name, labels, "multiclass" if "cross_entropy" in name else "multilabel")
-    logits, truth = torch.tensor([[0.5, 1.0], [9.0, 9.0]]), torch.tensor([[1.0, 0.0], [torch.nan, torch.nan]])
-    torch.testing.assert_close(loss(logits, truth), loss(logits[:1], truth[:1]))
-
-
-def test_weighted_bce_gives_both_sides_of_a_label_the_same_weight() -> None:
-    labels = np.array([[1], [0], [0], [0]], np.float32)
-    loss = make_loss("weighted_bce", labels, "multilabel")
-    # weights 4/2 and 4/6 on -log(0.5): (2 + 3 * 2/3) / 4 = 1
-    assert loss(torch.zeros(4, 1), torch.from_numpy(labels)).item() == pytest.approx(math.log(2))
-
-
-def test_focal_loss_at_even_odds_is_a_quarter_of_cross_entropy() -> None:
-    assert make_loss("focal", np.ones((1, 1)), "multilabel")(
-        torch.zeros(1, 1), torch.ones(1, 1)
-    ).item() == pytest.approx(0.25 * math.log(2))
-
-
-def test_label_smoothing_moves_labels_towards_the_middle() -> None:
-    loss = make_loss("bce", np.ones((1, 1)), "multilabel", smoothing=0.2)
-    expected = -(0.9 * math.log(1 / (1 + math.exp(-2))) + 0.1 * math.log(1 / (1 + math.exp(2))))
-    assert loss(torch.tensor([[2.0]]), torch.ones(1, 1)).item() == pytest.approx(expected)
-
-
 def test_train_and_test_from_the_command_line(
     nih_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,6 +145,93 @@ def test_train_and_test_from_the_command_line(
     assert [f["label"] for f in figures["labels"]] == list(TASKS["chestxray8"].labels)
     assert figures["labels"][0]["auroc"]["value"] is None  # no film has Atelectasis
     assert 0 <= figures["mean_auroc"]["value"] <= 1
+
+
+PHASES = dataclasses.replace(TINY, head_epochs=3, epochs=7, patience=2, schedule="plateau", plateau_patience=1)
+
+
+def test_a_better_first_phase_neither_stops_the_second_nor_lowers_its_rate(
+    films: PackedFilms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aucs = iter([0.9, 0.8, 0.8, 0.5, 0.6, 0.7, 0.8])
+    monkeypatch.setattr("cxr.learning.training._validation_auc", lambda *_: next(aucs))
+    progress = _train(films, tmp_path, PHASES).record["progress"]
+    assert (progress["epoch"], progress["stale"], progress["reductions"]) == (7, 0, 0)
+    assert (progress["best_auc"], progress["phase_auc"]) == (0.9, 0.8)
+    assert checkpoints.load(tmp_path / "best.safetensors").epoch == 1
+
+
+def test_a_second_phase_without_progress_stops_by_itself(
+    films: PackedFilms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aucs = iter([0.9, 0.8, 0.8, 0.5, 0.4, 0.4])
+    monkeypatch.setattr("cxr.learning.training._validation_auc", lambda *_: next(aucs))
+    progress = _train(films, tmp_path, PHASES).record["progress"]
+    assert (progress["epoch"], progress["reductions"]) == (6, 2)
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_an_epoch_is_judged_by_what_would_be_served(
+    precision: str, films: PackedFilms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probabilities, in the recipe's precision, of full-size films that nothing has changed."""
+    judged: list[NDArray[np.float64]] = []
+    monkeypatch.setattr("cxr.learning.training.mean_auroc", lambda scores, _: judged.append(scores) or 0.5)
+    recipe = dataclasses.replace(TINY, epochs=1, small_epochs=1, small_size=64, precision=precision)
+    classes = PackedFilms(films.squares, np.eye(3, dtype=np.float32)[np.arange(8) % 3])
+    train(Bench(TASKS["pneumonia3"], recipe, classes, classes, tmp_path, {}))
+    best = checkpoints.load(tmp_path / "best.safetensors")
+    served = [prepare(square.astype(np.float32) / 255, best.preprocessing())[0] for square in films.squares]
+    x = torch.from_numpy(np.concatenate(served)).contiguous(memory_format=torch.channels_last)
+    net = best.network().eval().to(memory_format=torch.channels_last)
+    with torch.inference_mode(), autocast(torch.device("cpu"), precision):
+        expected = torch.softmax(net(x).double(), 1)
+    np.testing.assert_allclose(judged[0], expected, rtol=0, atol=1e-7)
+
+
+def test_what_is_good_is_saved_before_it_is_logged(
+    films: PackedFilms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cxr.learning.training._log", full)
+    with pytest.raises(OSError, match="No space"):
+        _train(films, tmp_path, TINY)
+    assert checkpoints.load(tmp_path / "best.safetensors").epoch == 1
+    assert checkpoints.load(tmp_path / "last.safetensors").epoch == 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Lonely(Place):
+    """One process of several, whose films are all that come back."""
+
+    def interleave(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return rows
+
+
+def test_a_process_may_have_no_film_to_validate(films: PackedFilms) -> None:
+    two, place = films.take(np.arange(2)), Lonely(torch.device("cpu"), rank=2, world=3)
+    net = checkpoints.network(TASKS["chestxray14"], TINY)
+    assert predict(net, two, Preprocessing(size=32), place).shape == (0, 14)
+
+
+def test_an_epoch_without_a_step_is_one_sentence(films: PackedFilms, tmp_path: Path) -> None:
+    normal = PackedFilms(films.squares, np.zeros_like(films.labels))
+    with pytest.raises(TrainingError, match=r"Epoch 1 draws 0 films for 1 processes; raise --limit or --normal-share"):
+        _train(normal, tmp_path, dataclasses.replace(TINY, normal_share=0.0))
+
+
+def test_only_the_generators_of_the_own_devices_are_kept(
+    films: PackedFilms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a list of devices PyTorch warns where there are several GPUs."""
+    asked: list[object] = []
+    fork = torch.random.fork_rng
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices=None: asked.append(devices) or fork(devices))
+    _train(films, tmp_path, dataclasses.replace(TINY, epochs=1))
+    assert asked == [[], []]  # the network is built, an epoch trained
+    assert Place(torch.device("cuda", 1)).gpus == [torch.device("cuda", 1)]
 
 
 @pytest.mark.parametrize("door", [run_train, run_test])

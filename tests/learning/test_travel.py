@@ -146,9 +146,9 @@ def test_a_jpeg_travels_as_it_is(far: Path, tmp_path: Path) -> None:
 
 
 def _own_csv(folder: Path, films: dict[str, str]) -> Path:
-    folder.mkdir()
     rows = [f"path,part,{','.join(TASK.labels)}"]
     for number, (name, part) in enumerate(films.items()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / name), np.full((80, 64), 40 * number, np.uint8))
         rows.append(f"{name},{part},{',' * 12}1")
     (folder / "films.csv").write_text("\n".join(rows))
@@ -171,7 +171,37 @@ def test_a_film_on_both_sides_of_two_data_sets_is_refused(
     held_out = read_data_set(nih_folder, TASK).part("validation", val_share=0.25).paths[0]
     own = _own_csv(tmp_path / "own", {held_out.name: "train", "b.png": "validation"})
     assert _remote(f"pack --data {nih_folder} --data {own} --val-share 0.25 --out {tmp_path}/chunks") == 1
-    assert f"Film {held_out.stem} is in the train part of {own}" in _said(capsys)
+    assert f"Film {held_out.name} is in the train part of {own}" in _said(capsys)
+
+
+def test_films_of_two_data_sets_that_only_share_a_name_travel_together(tmp_path: Path) -> None:
+    one = _own_csv(tmp_path / "one", {"1.png": "train", "2.png": "validation"})
+    two = _own_csv(tmp_path / "two", {"1.png": "validation", "2.png": "train"})
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(two / name), np.eye(90, dtype=np.uint8) * 255)
+    assert _remote(f"pack --data {one} --data {two} --out {tmp_path}/chunks") == 0
+    assert _remote(f"unpack {tmp_path}/chunks --out {tmp_path}/out") == 0
+
+
+def test_two_films_of_one_patient_on_both_sides_of_two_data_sets_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = _own_csv(tmp_path / "one", {"00000013_005.png": "train", "a.png": "validation"})
+    two = _own_csv(tmp_path / "two", {"00000013_007.png": "validation", "b.png": "train"})
+    assert _remote(f"pack --data {one} --data {two} --out {tmp_path}/chunks") == 1
+    assert "and 00000013_007.png of the same patient in the validation part" in _said(capsys)
+
+
+def test_a_fault_of_the_machine_is_one_sentence(
+    chunks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cxr.learning.remote_command.unpack", _no_memory)
+    assert _remote(f"unpack {chunks} --out {tmp_path}") == 1
+    assert _said(capsys).startswith("There is too little memory for this")
+
+
+def _no_memory(*_: object) -> None:
+    raise MemoryError
 
 
 def test_films_packed_too_small_for_the_size_are_refused(
