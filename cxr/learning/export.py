@@ -16,8 +16,8 @@ from cxr.modelfile import METADATA_KEY, OUTPUTS, ModelInfo
 
 OPSET = 18
 COMPONENTS = 64  # principal directions of the feature space that `distance` measures one by one
-# Numbers in a weight below which it stays as it is: the first layers, small, and whose rounding all others amplify.
-SMALLEST_QUANTISED = 70_000
+# Numbers in a weight below which it gets 16 bits: the first layers, small, and whose rounding all others amplify.
+SMALLEST_QUANTISED = 150_000
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,10 @@ def _to_onnx(module: nn.Module, example: Tensor) -> onnx.ModelProto:
 
 
 def store_in_8_bits(graph: onnx.ModelProto) -> None:
-    """Replace each large weight by int8 with one scale for each output channel and a DequantizeLinear.
+    """Replace each large weight by int8 with one scale for each output channel, and each small one by float16.
 
-    Storage only: the arithmetic stays in floating point. Symmetric, so the zero point is 0.
+    Storage only: a DequantizeLinear or a Cast in front of the layer gives float32 back. int8 is symmetric, so the zero
+    point is 0.
     """
     weights = {tensor.name: tensor for tensor in graph.graph.initializer}
     convolved = {node.input[1] for node in graph.graph.node if node.op_type in ("Conv", "Gemm")}
@@ -118,6 +119,14 @@ def store_in_8_bits(graph: onnx.ModelProto) -> None:
         values = numpy_helper.to_array(weights[name])
         if values.size >= SMALLEST_QUANTISED:
             _quantise(graph, weights[name], values)
+        else:
+            _halve(graph, weights[name], values)
+
+
+def _halve(graph: onnx.ModelProto, tensor: TensorProto, values: NDArray[np.float32]) -> None:
+    name = tensor.name
+    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_16bit"))
+    graph.graph.node.insert(0, helper.make_node("Cast", [f"{name}_16bit"], [name], to=TensorProto.FLOAT))
 
 
 def _quantise(graph: onnx.ModelProto, tensor: TensorProto, values: NDArray[np.float32]) -> None:

@@ -69,11 +69,13 @@ def test_the_engine_gives_the_probabilities_and_maps_of_torch(checkpoint: Checkp
     assert outputs.distance.shape == (3,)
 
 
-def test_large_weights_are_stored_in_8_bits(exported: Path) -> None:
-    stored = onnx.load(exported).graph.initializer
-    large = [t.data_type for t in stored if math.prod(t.dims) >= SMALLEST_QUANTISED]
-    assert len(large) > 5
+def test_large_weights_are_stored_in_8_bits_and_small_ones_in_16(exported: Path) -> None:
+    weights = [t for t in onnx.load(exported).graph.initializer if len(t.dims) == 4]
+    large = [t.data_type for t in weights if math.prod(t.dims) >= SMALLEST_QUANTISED]
+    small = [t.data_type for t in weights if math.prod(t.dims) < SMALLEST_QUANTISED]
+    assert len(large) > 2
     assert set(large) == {onnx.TensorProto.INT8}
+    assert set(small) == {onnx.TensorProto.FLOAT16}
 
 
 def test_the_file_tells_everything_about_the_model(exported: Path) -> None:
