@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr.errors import ModelFileError
-from cxr.metrics import sigmoid, softmax
+from cxr.scaling import sigmoid, softmax
 from cxr.tasks import Preprocessing
 
 # How scaled logits (..., K) of a model of each kind become probabilities.

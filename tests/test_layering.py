@@ -13,7 +13,7 @@ PACKAGE = ROOT / "cxr"
 FLOORS = (
     {"cxr", "cxr.errors"},
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
-    {"cxr.uncertainty"},
+    {"cxr.scaling", "cxr.uncertainty"},
     {"cxr.modelfile"},
     {"cxr.films"},
     {"cxr.reading", "cxr.learning"},

@@ -30,8 +30,6 @@ from cxr.metrics import (
     confusion_counts,
     confusion_matrix,
     expected_calibration_error,
-    fit_platt,
-    fit_temperature,
     inside,
     interval,
     mean_auroc,
@@ -45,11 +43,10 @@ from cxr.metrics import (
     roc_curve,
     sensitivity_specificity,
     share,
-    sigmoid,
-    softmax,
     weighted_auroc,
     weighted_average_precision,
 )
+from cxr.scaling import fit_platt, fit_temperature, sigmoid, softmax
 
 SCORES = np.array([0.1, 0.4, 0.35, 0.8])
 LABELS = np.array([0.0, 0.0, 1.0, 1.0])

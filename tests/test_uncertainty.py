@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from cxr.metrics import bootstrap_draws, fit_platt, fit_temperature, sigmoid, softmax
-from cxr.uncertainty import (
-    interval_bins,
-    intervals,
+from cxr.metrics import bootstrap_draws
+from cxr.scaling import (
+    fit_platt,
+    fit_temperature,
     one_temperature,
     platt_of_each,
+    sigmoid,
+    softmax,
     temperature_and_shifts,
-    wilson,
 )
+from cxr.uncertainty import interval_bins, intervals, wilson
 
 ALIKE = np.ones((1, 300))
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from cxr.errors import TrainingDataError
 from cxr.metrics import bootstrap_draws, operating_thresholds, sensitivity_specificity
 from cxr.modelfile import OperatingPoint, Platt, Resampled, apply_calibration
-from cxr.uncertainty import DRAWS, Fit, one_temperature, platt_of_each, temperature_and_shifts
+from cxr.scaling import Fit, one_temperature, platt_of_each, temperature_and_shifts
+from cxr.uncertainty import DRAWS
 
 Labels = tuple[str, ...]
 DIGITS = 5  # significant ones of what is stored of each draw: a probability moves by less than 0.0001

@@ -11,9 +11,9 @@ import pytest
 
 from cxr.cli import main
 from cxr.films.film import Film
-from cxr.metrics import fit_platt
 from cxr.reading.engine import sha256_of
 from cxr.reading.reader import Reader
+from cxr.scaling import fit_platt
 from tests.phantom import phantom_png
 from tests.reading.tiny import tiny_model
 

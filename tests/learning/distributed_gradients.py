@@ -16,7 +16,7 @@ from cxr.learning.datasets import PackedFilms
 from cxr.learning.devices import CPU, Place, join
 from cxr.learning.losses import LOSSES
 from cxr.learning.runs import Bench, start
-from cxr.metrics import sigmoid
+from cxr.scaling import sigmoid
 from cxr.tasks import TASKS, Preprocessing, Recipe
 from tests.learning.nets import tiny_net
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cxr.learning.calibration import _halves, calibrate, out_of_fold, patients_of_each
-from cxr.metrics import fit_platt, fit_temperature, sigmoid, softmax
 from cxr.modelfile import Platt, apply_calibration
+from cxr.scaling import fit_platt, fit_temperature, sigmoid, softmax
 from cxr.uncertainty import DRAWS
 
 LABELS = ("covid", "pneumonia", "normal")

@@ -14,10 +14,10 @@ from cxr.errors import ModelFileError, SettingError, UnreadableFilm
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import prepare
 from cxr.films.read import read_film
-from cxr.metrics import sigmoid
 from cxr.modelfile import METADATA_KEY, ModelInfo
 from cxr.reading.engine import SHIPPED, Engine, _precision, _threads
 from cxr.reading.reader import Reader
+from cxr.scaling import sigmoid
 from cxr.settings import Settings
 from cxr.tasks import CHESTXRAY14
 from predictions import Predictor

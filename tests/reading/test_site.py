@@ -11,12 +11,12 @@ import pytest
 
 from cxr.errors import SettingError
 from cxr.films.film import Film, Metadata
-from cxr.metrics import sigmoid
 from cxr.modelfile import OperatingPoint, Platt, SiteSample
 from cxr.reading.engine import sha256_of
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.reading.site import SiteCalibration
+from cxr.scaling import sigmoid
 from cxr.settings import Settings
 from predictions import Predictor
 from tests.phantom import draw_phantom
