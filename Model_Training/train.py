@@ -5,7 +5,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cxr.learning.commands import run_train
+from cxr.learning.memory import keep_memory
 
 if __name__ == "__main__":
+    keep_memory()  # before torch is imported
+
+    from cxr.learning.commands import run_train
+
     sys.exit(run_train(sys.argv[1:]))

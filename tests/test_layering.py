@@ -28,8 +28,8 @@ WINGS = {
         "dicomfile", "dicom", "read",
     ),
     "cxr.learning": (
-        "faults", "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets", "supply",
-        "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain", "schedule",
+        "memory", "faults", "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets",
+        "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain", "schedule",
         "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs", "training", "looking",
         "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "checks",
         "training_command", "remote_command", "testing_command", "commands",

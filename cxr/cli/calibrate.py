@@ -124,7 +124,20 @@ def _calibrate(sample: Sample, reader: "Reader") -> tuple[dict[str, Figures], "C
         raise BadRequest(f"Nothing can be calibrated on these films; label more of them. {reasons}.")
     labels = tuple(info.labels[k] for k in chosen)
     fitted = calibrate(sample.logits[:, chosen], truth[:, chosen], labels, info.kind, patients, SITE_FITS)
+    _validate_slopes(fitted)
     return _figures(sample, reader, kept), fitted
+
+
+def _validate_slopes(fitted: "Calibration") -> None:
+    """Raises BadRequest where more evidence would mean a lower probability, against what the heat maps say."""
+    from cxr.errors import BadRequest
+
+    inverted = [label for label, platt in fitted.platt.items() if platt.slope <= 0]
+    if inverted:
+        raise BadRequest(
+            f"These films contradict the model in {', '.join(inverted)}: the higher its answer, the rarer the finding. "
+            "Look for 1 and 0 changed over in the csv, or leave the column out; nothing was written."
+        )
 
 
 def _kept(counts: "NDArray[np.intp]", reader: "Reader") -> dict[str, str]:

@@ -14,6 +14,7 @@ from cxr.desk.tables import FilmRow
 from cxr.errors import CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
+from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
 
@@ -84,9 +85,9 @@ class Intake:
 
         Raises of the CxrError family before anything is stored.
         """
+        reader = self.readers.of(task)
         with self._slots:
             film = read_film(content, self.limits)
-            reader = self.readers.of(task)
             new = NewFilm(
                 name=clean_name(name),
                 format=film.metadata.format,
@@ -96,7 +97,7 @@ class Intake:
                 gradcam=self._writes_heatmaps,
             )
             claim = self.store.add(content, new, self._lease_s)
-            self._read(claim, film)
+            self._read(claim, reader, film)
         return claim.film_id
 
     def delete(self, film_id: str) -> None:
@@ -111,12 +112,18 @@ class Intake:
     def pick_up(self) -> int:
         """Read the films whose lease ran out, here or in a process that died; how many.
 
-        Films of a task that is not served here wait for a desk that serves it.
+        Films of a task that is not served here wait for a desk that serves it, and those whose model cannot be loaded
+        until the lease that is taken here runs out.
         """
         count, served = 0, tuple(self.readers.tasks)
         while not self._closed.is_set() and (claim := self.store.claim_stale(self._lease_s, served)):
+            try:
+                reader = self.readers.of(claim.task)
+            except CxrError:
+                log.exception("film %s waits: its model cannot be loaded", claim.film_id)
+                continue
             with self._slots:
-                self._read(claim)
+                self._read(claim, reader)
             count += 1
         return count
 
@@ -137,13 +144,13 @@ class Intake:
             self.heatmaps.delete(token)
         self.store.forget_heatmaps([token for token in discarded if not self.heatmaps.holds(token)])
 
-    def _read(self, claim: Claim, film: Film | None = None) -> None:
+    def _read(self, claim: Claim, reader: Reader, film: Film | None = None) -> None:
         """Read one claimed film and store the report, or the sentence that says why there is none."""
         if not self.store.begin(claim, self._lease_s):
             return
         try:
             film = film or read_film(self.store.content(claim), self.limits)
-            self.store.finish(claim, self.readers.of(claim.task).read(film))
+            self.store.finish(claim, reader.read(film))
         except CxrError as error:
             self.store.fail(claim, str(error))
         except Exception:

@@ -1,6 +1,7 @@
 """The desk that `python main.py` opens: one process, waitress, and no sign-in while it listens on loopback alone."""
 
 import os
+from pathlib import Path
 
 import waitress
 from flask import Flask
@@ -9,6 +10,7 @@ from waitress.server import MultiSocketServer
 from cxr.desk.app import create_app
 from cxr.desk.door import LOOPBACK
 from cxr.errors import SettingError
+from cxr.reading.readers import Readers
 from cxr.settings import Settings
 
 THREADS = 8
@@ -17,9 +19,9 @@ THREADS = 8
 def serve(host: str, port: int, models: list[str]) -> None:
     """Open the desk, print its address, and serve until it is closed. Raises of the CxrError family."""
     local = host in LOOPBACK
-    given = {"CXR_MODEL": os.pathsep.join(models)} if models else {}
-    settings = Settings.from_environment({"CXR_HEATMAP_FILES": str(int(local)), **os.environ, **given})
-    app = create_app(settings, local=local)
+    settings = Settings.from_environment({"CXR_HEATMAP_FILES": str(int(local)), **os.environ})
+    readers = Readers.find(settings, [Path(model) for model in models])
+    app = create_app(settings, local=local, readers=readers)
     try:
         server = _listen(app, host, port, settings)
         print(f"The desk is open at {_address(server)}  (Ctrl+C closes it)", flush=True)

@@ -1,6 +1,5 @@
 """Where training runs: one CPU or GPU, or one process of many under torchrun."""
 
-import ctypes
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -85,8 +84,6 @@ def world_size() -> int:
 def join() -> Iterator[Place]:
     """The place of this process: alone, or one of those that torchrun started (NCCL on GPUs, gloo on CPUs)."""
     gpus = torch.cuda.device_count()
-    if not gpus:
-        keep_memory()
     if "WORLD_SIZE" not in os.environ:
         yield Place(default_device())
         return
@@ -99,20 +96,6 @@ def join() -> Iterator[Place]:
     finally:
         torch.distributed.destroy_process_group()
 
-
-def keep_memory() -> None:
-    """Let glibc keep for the next step what this step frees. Other C libraries stay as they are.
-
-    Otherwise it hands each large tensor back to Linux and has it faulted in again page by page, which took a quarter
-    of the time (benchmarks/training_rate.py).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)
-
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 PRECISIONS = {"f32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

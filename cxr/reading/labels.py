@@ -152,10 +152,8 @@ def _paths(table: Path, named: list[tuple[int, str]], folder: Path) -> tuple[Pat
 
 def _places(folder: Path, name: str, by_name: dict[str, list[Path]]) -> list[Path]:
     """Where the film may lie: at its path, else wherever a file has its name."""
-    if "\0" in name:
-        return []
     path = Path(os.path.normpath(folder / name))
-    return [path] if path.is_file() else by_name.get(name, [])
+    return [path] if os.path.isfile(path) else by_name.get(name, [])  # noqa: PTH113 (Path.is_file raises for a long name)
 
 
 def _by_name(folder: Path) -> dict[str, list[Path]]:

@@ -2,10 +2,10 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cxr.errors import BadRequest, SettingError
+from cxr.errors import BadRequest, ModelFileError, SettingError
 from cxr.modelfile import ModelInfo
 from cxr.reading.derived import SOURCES, DerivedEngine, derived_info
 from cxr.reading.engine import WEIGHTS, Engine, read_info, sha256_of
@@ -22,11 +22,12 @@ class Model:
 
     file: Path
     info: ModelInfo
+    sha256: str = ""  # of the file as it was at the start
     site: SiteCalibration | None = None  # of this very task
 
     def calibrated(self, site: SiteCalibration | None) -> "Model":
         """Raises SettingError when `site` was made for another model."""
-        return Model(self.file, site.applied_to(self.info, sha256_of(self.file)), site) if site else self
+        return replace(self, info=site.applied_to(self.info, self.sha256), site=site) if site else self
 
 
 class Readers:
@@ -86,7 +87,7 @@ class Readers:
 
         Raises:
             BadRequest: there is no model of the task.
-            ModelFileError: its file was moved or damaged since the start.
+            ModelFileError: its file was moved, damaged or changed since the start.
         """
         task = task or self.default
         self.validate(task)
@@ -105,15 +106,22 @@ class Readers:
             )
 
     def _load(self, task: str) -> Reader:
-        file = self._models[task].file
-        if file not in self._engines:
-            self._engines[file] = Engine(file, self._settings)
-        engine, site = self._engines[file], self._models[task].site
+        model = self._models[task]
+        if model.file not in self._engines:
+            self._engines[model.file] = self._compile(model)
+        engine, site = self._engines[model.file], model.site
         if engine.info.task == task:
             return Reader(engine, self._settings.operating_point, site)
         # A calibration of the derived task itself was found on logits under the model's own.
         behind = None if site else self._models[engine.info.task].site
         return Reader(DerivedEngine(engine, task, behind), self._settings.operating_point, site)
+
+    def _compile(self, model: Model) -> Engine:
+        """Raises ModelFileError when the file is another one than at the start, by which tasks and pages go."""
+        engine = Engine(model.file, self._settings)
+        if engine.sha256 != model.sha256:
+            raise ModelFileError(f"The model file {model.file.name} was changed since the start; start this anew.")
+        return engine
 
 
 def _by_task(files: Iterable[Path]) -> dict[str, Model]:
@@ -125,7 +133,7 @@ def _by_task(files: Iterable[Path]) -> dict[str, Model]:
             raise SettingError(
                 f"{models[info.task].file} and {file} are both models of the task {info.task}; give one of them."
             )
-        models[info.task] = Model(file, info)
+        models[info.task] = Model(file, info, sha256_of(file))
     return models
 
 
@@ -142,4 +150,4 @@ def _validate_tasks(sites: Mapping[str, SiteCalibration], served: Mapping[str, M
 def _derived(models: dict[str, Model]) -> dict[str, Model]:
     """Models of tasks that have none of their own, but whose source has."""
     wanted = {task: models[source] for task, source in SOURCES.items() if task not in models and source in models}
-    return {task: Model(model.file, derived_info(model.info, task)) for task, model in wanted.items()}
+    return {task: replace(model, info=derived_info(model.info, task), site=None) for task, model in wanted.items()}

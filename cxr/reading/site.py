@@ -98,6 +98,10 @@ def _typed(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _validate(made: SiteCalibration) -> None:
     """Raises ValueError."""
+    if not all(isinstance(text, str) for text in (made.model, made.sha256, made.task)):
+        raise ValueError("its model, sha256 or task is no text")
+    if len({len(draws) for draws in made.resampled.values()}) > 1:
+        raise ValueError("its labels have not the same number of draws")
     labels = set(made.sample.labels)
     by_label: list[Mapping[str, object]] = [made.platt, made.resampled, *made.operating_points.values()]
     if not all(labels == set(each) for each in by_label):

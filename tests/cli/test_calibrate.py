@@ -191,6 +191,21 @@ def test_too_few_films_of_every_label_are_told(films: Path, adults: Path, capsys
     assert "Nothing can be calibrated on these films; label more of them." in capsys.readouterr().err
 
 
+def test_labels_that_contradict_the_model_are_refused(
+    films: Path, adults: Path, seen: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    column = Reader.load(adults).info.labels.index("Mass")
+    rows = [f"{n}.png,{int(seen[n, column] < 0)}" for n in range(FILMS)]
+    assert _calibrate(_table(films.parent, "film,Mass", rows), films, adults) == 1
+    assert "These films contradict the model in Mass" in capsys.readouterr().err
+    assert not (films.parent / "site.json").exists()
+
+
+def test_a_very_long_name_is_no_film(films: Path, adults: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _calibrate(_table(films.parent, "film,Mass", [f"{'long' * 100}.png,1"]), films, adults) == 1
+    assert "line 2" in capsys.readouterr().err
+
+
 def test_films_without_a_label_are_none(films: Path, adults: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _calibrate(_table(films.parent, "film,Mass", ["0.png,"]), films, adults) == 1
     assert "None of the films has a label and can be read" in capsys.readouterr().err

@@ -183,6 +183,15 @@ def test_a_film_whose_task_is_gone_waits_says_so_and_is_read_when_its_model_is_b
         assert desk.client.get(f"/api/v1/films/{film_id}").get_json()["state"] == "read"
 
 
+def test_a_film_whose_model_cannot_be_loaded_waits(tmp_path: Path, film_png: bytes) -> None:
+    film_id = _leave_waiting(tmp_path / "instance", film_png, "pneumonia3")
+    readers = _readers(tmp_path / "models")
+    (tmp_path / "models" / "children.onnx").unlink()
+    with open_desk(tmp_path, readers) as desk:
+        desk.intake.pick_up()
+        assert desk.client.get(f"/api/v1/films/{film_id}").get_json()["state"] == State.WAITING
+
+
 def test_a_film_that_was_read_stays_readable_when_its_task_is_gone(tmp_path: Path, film_png: bytes) -> None:
     with open_desk(tmp_path, _readers(tmp_path / "models")) as desk:
         film = desk.api_upload("child.png", film_png, task="pneumonia3").get_json()

@@ -55,6 +55,13 @@ def test_a_given_model_replaces_the_shipped_one_of_its_task_and_becomes_the_defa
     assert readers.of().read(FILM).top().label == "covid"
 
 
+def test_a_model_file_that_is_another_one_than_at_the_start_is_refused(shipped: Path, children: Path) -> None:
+    readers = Readers.find(Settings(), [children], shipped=shipped)
+    tiny_model(children, "covid4", [0.0, 0.0, 0.0, 1.0])
+    with pytest.raises(ModelFileError, match=r"children\.onnx was changed since the start"):
+        readers.of("pneumonia3")
+
+
 def test_the_setting_names_several_files(shipped: Path, children: Path, tmp_path: Path) -> None:
     other = tiny_model(tmp_path / "other.onnx", "covid4", [0.0, 0.0, 0.0, 1.0])
     settings = Settings(model=os.pathsep.join(map(str, (children, other))))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cxr.errors import SettingError
+from cxr.errors import ModelFileError, SettingError
 from cxr.films.film import Film, Metadata
 from cxr.modelfile import OperatingPoint, Platt, SiteSample
 from cxr.reading.engine import sha256_of
@@ -83,7 +83,7 @@ def test_another_model_is_refused_at_the_start_and_both_are_named(adults: Path, 
 def test_a_file_that_is_exchanged_after_the_start_is_refused_too(adults: Path, tmp_path: Path) -> None:
     readers = Readers.find(write(tmp_path / "site.json", site(adults)), [adults], shipped=None)
     tiny_model(adults, "chestxray8", [0.0] * 8)
-    with pytest.raises(SettingError, match="was made for the model tiny"):
+    with pytest.raises(ModelFileError, match=r"adults\.onnx was changed since the start"):
         readers.of()
 
 
@@ -151,6 +151,8 @@ def _spoilt(text: str, **changes: Any) -> str:
         ({"platt": {"Mass": {"slope": float("nan"), "intercept": 0}}}, "a number is missing or not finite"),
         ({"platt": {"Mass": {"slope": "steep", "intercept": 0}}}, "is not a calibration of this project"),
         ({"resampled": {"Mass": [[1, 0, 0]]}}, "is not a calibration of this project"),
+        ({"task": []}, "its model, sha256 or task is no text"),
+        ({"sha256": None}, "its model, sha256 or task is no text"),
         ({"sample": None}, "is not a calibration of this project"),
         ({"more": 1}, "is not a calibration of this project"),
     ],
