@@ -59,6 +59,13 @@ def _train(films: PackedFilms, out: Path, recipe: Recipe = RECIPE, **given: Any)
 # ---- Ctrl-C
 
 
+def _handle_ctrl_c() -> None:
+    """What Ctrl-C calls; test_killed_run.py sends real signals."""
+    handler = signal.getsignal(signal.SIGINT)
+    assert callable(handler)
+    handler(signal.SIGINT, None)
+
+
 def _press_ctrl_c(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None:
     """In the midst of that step: the weights have moved, their average has not."""
     move, done = training._move_average, iter(range(1, 100))
@@ -66,7 +73,7 @@ def _press_ctrl_c(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) ->
     def move_average(*arguments: Any) -> None:
         if next(done) == step:
             for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
+                _handle_ctrl_c()
         move(*arguments)
 
     monkeypatch.setattr(training, "_move_average", move_average)
