@@ -60,7 +60,7 @@ def _train(films: PackedFilms, out: Path, recipe: Recipe = RECIPE, **given: Any)
 
 
 def _handle_ctrl_c() -> None:
-    """What Ctrl-C calls; test_killed_run.py sends real signals."""
+    """What Python calls when Ctrl-C is pressed."""
     handler = signal.getsignal(signal.SIGINT)
     assert callable(handler)
     handler(signal.SIGINT, None)
