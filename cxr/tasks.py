@@ -7,6 +7,7 @@ from typing import Any
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)  # of one channel: the mean of ImageNet's three
+CHANNELS = {1: (GREY_MEAN, GREY_STD), 3: (IMAGENET_MEAN, IMAGENET_STD)}  # mean and standard deviation by their number
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Recipe:
     head: str = _flag("linear", "layers between the pooled vector and the logits")
     epochs: int = _flag(8, "passes over the training films", _COUNT)
     size: int = _flag(224, "side of the input, pixels", Range(32))
+    channels: int = _flag(0, "channels of the input: 1, or 3 as ImageNet's weights have; 0: what the task has")
     small_epochs: int = _flag(0, "of the epochs, how many first ones see --small-size pixels (progressive resizing)")
     small_size: int = _flag(160, "side of the input in the first --small-epochs, pixels", Range(32))
     sampling: str = _flag("uniform", "which films an epoch draws: each once, or each class alike (oversampling)")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cxr.errors import ModelFileError, TrainingError
 from cxr.learning.models import FilmNet, build
-from cxr.tasks import TASKS, Preprocessing, Recipe, Task
+from cxr.tasks import CHANNELS, TASKS, Preprocessing, Recipe, Task
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Checkpoint:
         return net
 
     def preprocessing(self) -> Preprocessing:
-        """The task's, at the size that the network was trained with."""
+        """As the network was trained with."""
         return preprocessing(TASKS[self.task], self.recipe)
 
 
@@ -51,7 +51,7 @@ def network(task: Task, recipe: Recipe, weights: str | None = None) -> FilmNet:
         recipe.arch,
         recipe.pooling,
         len(task.labels),
-        task.preprocessing.channels,
+        preprocessing(task, recipe).channels,
         recipe.seed,
         head=recipe.head,
         size=recipe.size,
@@ -60,7 +60,12 @@ def network(task: Task, recipe: Recipe, weights: str | None = None) -> FilmNet:
 
 
 def preprocessing(task: Task, recipe: Recipe) -> Preprocessing:
-    return dataclasses.replace(task.preprocessing, size=recipe.size)
+    """The task's, at the recipe's size and with its number of channels."""
+    sized = dataclasses.replace(task.preprocessing, size=recipe.size)
+    if not recipe.channels:
+        return sized
+    mean, std = CHANNELS[recipe.channels]
+    return dataclasses.replace(sized, mean=mean, std=std)
 
 
 def strip(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

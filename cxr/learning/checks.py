@@ -28,7 +28,7 @@ def check(task: Task, recipe: Recipe, options: argparse.Namespace, asked: dict[s
     else:
         _check_start(recipe, options)
     for teacher in options.teacher:
-        read_teacher(teacher, task)
+        read_teacher(teacher, task, recipe)
     if options.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise TrainingError("--tensorboard needs the package tensorboard; install it or leave the flag out.")
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from cxr.errors import TrainingError
 from cxr.learning import checkpoints
 from cxr.learning.checkpoints import Checkpoint
-from cxr.tasks import Task
+from cxr.tasks import Recipe, Task
 
 
 class Teachers:
@@ -21,12 +21,12 @@ class Teachers:
 
     Raises:
         ModelFileError: a checkpoint cannot be read.
-        TrainingError: a checkpoint is of another task.
+        TrainingError: a checkpoint is of another task, or takes films of another number of channels.
     """
 
-    def __init__(self, runs_or_files: Sequence[Path], task: Task, device: torch.device | str = "cpu"):
+    def __init__(self, runs_or_files: Sequence[Path], task: Task, recipe: Recipe, device: torch.device | str = "cpu"):
         self.multiclass = task.kind == "multiclass"
-        read = [read_teacher(path, task) for path in runs_or_files]
+        read = [read_teacher(path, task, recipe) for path in runs_or_files]
         self.networks = [(_ready(checkpoint, device), checkpoint.recipe.size) for checkpoint in read]
 
     @torch.no_grad()
@@ -42,12 +42,17 @@ class Teachers:
         return torch.softmax(logits, 1) if self.multiclass else torch.sigmoid(logits)
 
 
-def read_teacher(run_or_file: Path, task: Task) -> Checkpoint:
-    """Raises ModelFileError when it cannot be read, TrainingError when it is of another task."""
+def read_teacher(run_or_file: Path, task: Task, recipe: Recipe) -> Checkpoint:
+    """Raises ModelFileError when it cannot be read, TrainingError when it cannot teach a student of this recipe."""
     checkpoint = checkpoints.load(checkpoints.find(run_or_file))
     if checkpoint.task != task.name:
         raise TrainingError(
             f"The teacher {run_or_file.name} is of task {checkpoint.task}; a {task.name} one is needed."
+        )
+    theirs, ours = checkpoint.preprocessing().channels, checkpoints.preprocessing(task, recipe).channels
+    if theirs != ours:
+        raise TrainingError(
+            f"The teacher {run_or_file.name} takes films of {theirs} channels; give --channels {theirs} too."
         )
     return checkpoint
 

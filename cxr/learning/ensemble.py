@@ -29,20 +29,18 @@ class Ensemble(nn.Module):
     """One or more networks of one task, and with `flip` each on the mirrored film too.
 
     Films come at the largest of the members' sizes; a member of another size shrinks them itself, so that tests, the
-    calibration and an exported file all see the same. Members of one task are prepared alike in all but the size.
+    calibration and an exported file all see the same. Members are prepared alike in all but the size.
     The maps are the mean of the members' Grad-CAMs, on the finest of their grids: Grad-CAM of the mean logit, but
     that each member's map is cut below zero by itself. The pooled features stand side by side.
 
     Raises:
-        TrainingError: the members are of more than one task.
+        TrainingError: the members are of more than one task, or take films of one and of three channels.
         ModelFileError: a checkpoint's weights are not those of its recipe.
     """
 
     def __init__(self, members: Sequence[Checkpoint], flip: bool = False):
         super().__init__()
-        names = {member.task for member in members}
-        if len(names) > 1:
-            raise TrainingError(f"The runs are of tasks {' and '.join(sorted(names))}; those of one answer together.")
+        _check_alike(members)
         self.members = nn.ModuleList(member.network() for member in members)
         self.records = tuple(dataclasses.replace(member, tensors={}) for member in members)  # all but the weights
         self.flip = flip
@@ -96,6 +94,14 @@ class Ensemble(nn.Module):
             return films
         shrink = self.get_buffer(f"shrink{size}")
         return shrink @ films @ shrink.T
+
+
+def _check_alike(members: Sequence[Checkpoint]) -> None:
+    tasks = sorted({member.task for member in members})
+    if len(tasks) > 1:
+        raise TrainingError(f"The runs are of tasks {' and '.join(tasks)}; those of one answer together.")
+    if len({member.preprocessing().channels for member in members}) > 1:
+        raise TrainingError("Some of the runs take films of one channel, others of three; those alike answer together.")
 
 
 def _answers(net: FilmNet, films: Tensor) -> Answers:

@@ -21,7 +21,7 @@ from cxr.metrics import Interval
 TEMPLATES = Path(__file__).parents[2] / "templates"
 SMALL = Frame(192, 172, left=44)
 WIDE = Frame(380, 210, left=60)
-NOT_TRAINING = {"epoch", "step", "films_s"}  # of metrics.jsonl: what is no figure of the model
+NOT_TRAINING = {"epoch", "step", "films_s", "waiting"}  # of metrics.jsonl: what is no figure of the model
 READABLE = {
     "youden": "Youden's J",
     "sensitivity90": "sensitivity of 0.90",

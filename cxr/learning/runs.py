@@ -67,6 +67,7 @@ class Run:
     scaler: torch.amp.GradScaler  # does nothing but for fp16
     progress: Progress = field(default_factory=Progress)
     pace: Pace | None = None  # within a budget
+    waited_s: float = 0.0  # of this epoch, or of what is left of it: in which batches were made
 
 
 @dataclass(frozen=True)

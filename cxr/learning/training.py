@@ -69,7 +69,7 @@ def train(bench: Bench) -> None:
 def _one_epoch(run: Run, bench: Bench, stop: StopSign, held: Tensor | None) -> bool:
     """Train for an epoch, or what is left of it, and finish it; False when the time of this call is over before."""
     recipe, progress = bench.recipe, run.progress
-    began, first = time.monotonic(), progress.step
+    began, first, run.waited_s = time.monotonic(), progress.step, 0.0
     if begins_phase(recipe, progress.epoch, progress.step):
         run.optimizer = begin_phase(run.net, recipe, progress.epoch)
         progress.begin_phase()
@@ -80,9 +80,13 @@ def _one_epoch(run: Run, bench: Bench, stop: StopSign, held: Tensor | None) -> b
     if run.pace and run.pace.call_is_over and not run.pace.is_over:
         _pause(run, run.pace, bench)
         return False
-    rate = (progress.step - first) * recipe.batch / (time.monotonic() - began)
+    took_s = time.monotonic() - began
+    speed = {
+        "films_s": round((progress.step - first) * recipe.batch / took_s, 1),
+        "waiting": round(run.waited_s / took_s, 3),  # share of the time in which the network waits for films
+    }
     if _validates(run, recipe):
-        _finish_epoch(run, bench, loss, rate)
+        _finish_epoch(run, bench, loss, speed)
     else:
         progress.next_epoch()
     return True
@@ -113,7 +117,7 @@ def _pause(run: Run, pace: Pace, bench: Bench) -> None:
     bench.say(f"saved; the same command goes on, with {left_minutes:.1f} minutes of the budget left to train in")
 
 
-def _finish_epoch(run: Run, bench: Bench, loss: float, rate: float) -> None:
+def _finish_epoch(run: Run, bench: Bench, loss: float, speed: dict[str, float]) -> None:
     """Validate; keep the weights, and count the epoch for or against its phase; save, then log."""
     auc, progress = _validation_auc(run, bench), run.progress
     best = progress.best_auc == -math.inf or auc > progress.best_auc
@@ -130,7 +134,7 @@ def _finish_epoch(run: Run, bench: Bench, loss: float, rate: float) -> None:
         save_best(run, bench, auc)
     save_last(run, bench)
     if bench.place.writes:
-        _log(bench, epoch=progress.epoch, loss=loss, val_auc=auc, films_s=round(rate, 1))
+        _log(bench, epoch=progress.epoch, loss=loss, val_auc=auc, **speed)
 
 
 def _validation_auc(run: Run, bench: Bench) -> float:
@@ -176,8 +180,7 @@ def _epoch(run: Run, bench: Bench, stop: StopSign, held: Tensor | None = None) -
             set_learning_rate(run.optimizer, rate_factor(recipe, progress.epoch, share, progress.reductions))
             random = generator(recipe.seed, progress.epoch, progress.step, place.rank)
             torch.manual_seed(random.initial_seed())
-            x, y = training_batch(bench.films, rows, recipe, how, random, held)
-            x, y = x.to(place.device, memory_format=torch.channels_last), y.to(place.device)
+            x, y = _batch(run, bench, rows, how, random, held)
             if bench.teachers:
                 y = bench.teachers.blend(x, y, recipe.teacher_share)
             progress.losses += place.mean(_step(model, run, recipe, loss, x, y))
@@ -192,6 +195,17 @@ def _epoch(run: Run, bench: Bench, stop: StopSign, held: Tensor | None = None) -
             if is_over:
                 break
     return progress.losses / progress.step
+
+
+def _batch(
+    run: Run, bench: Bench, rows: Rows, how: Preprocessing, random: torch.Generator, held: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Films (n, C, S, S) and labels (n, K) on the device, for which the network waits: the step before has ended."""
+    began, device = time.monotonic(), bench.place.device
+    x, y = training_batch(bench.films, rows, bench.recipe, how, random, held)
+    x, y = x.to(device, memory_format=torch.channels_last), y.to(device)
+    run.waited_s += time.monotonic() - began
+    return x, y
 
 
 def _steps(bench: Bench, epoch: int) -> list[Rows]:

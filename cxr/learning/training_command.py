@@ -26,7 +26,7 @@ from cxr.learning.schedule import OPTIMIZERS, SCHEDULES
 from cxr.learning.supply import NAMED, Supply, warn_of_labels
 from cxr.learning.training import train
 from cxr.learning.trunks import ARCHITECTURES
-from cxr.tasks import NO_AUGMENTATION, TASKS, Augmentation, Recipe, Task
+from cxr.tasks import CHANNELS, NO_AUGMENTATION, TASKS, Augmentation, Recipe, Task
 
 CHOICES = {
     "precision": ("auto", *PRECISIONS),
@@ -34,6 +34,7 @@ CHOICES = {
     "pooling": POOLINGS,
     "head": HEADS,
     "sampling": SAMPLINGS,
+    "channels": (0, *CHANNELS),
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "loss": LOSSES,
@@ -186,7 +187,7 @@ def _train(
                 place=place,
                 start=options.init,
                 weights="DEFAULT" if options.pretrained else None,
-                teachers=Teachers(options.teacher, task, place.device) if options.teacher else None,
+                teachers=Teachers(options.teacher, task, recipe, place.device) if options.teacher else None,
                 compiled=options.compile,
                 tensorboard=options.tensorboard,
                 save_every_s=options.save_every,

@@ -23,8 +23,10 @@ def tiny_net(
         return FilmNet("tiny", trunk, pooling, labels, head, positions=16).to(dtype).eval()
 
 
-def tiny_checkpoint(task: str = "chestxray8", *, size: int = 32, seed: int = 0, record: Any = None) -> Checkpoint:
+def tiny_checkpoint(
+    task: str = "chestxray8", *, size: int = 32, seed: int = 0, channels: int = 0, record: Any = None
+) -> Checkpoint:
     """Of a network with random weights, four convolutions deep."""
-    recipe = Recipe(arch="binarycnn", pooling="avg", size=size, seed=seed)
+    recipe = Recipe(arch="binarycnn", pooling="avg", size=size, seed=seed, channels=channels)
     net = checkpoints.network(TASKS[task], recipe)
     return Checkpoint({f"model.{name}": t for name, t in net.state_dict().items()}, task, recipe, 1, record or {})

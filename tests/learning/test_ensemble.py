@@ -63,6 +63,11 @@ def test_runs_of_two_tasks_are_refused() -> None:
         Ensemble([tiny_checkpoint(), tiny_checkpoint("pneumonia")])
 
 
+def test_runs_on_films_of_one_and_of_three_channels_are_refused() -> None:
+    with pytest.raises(TrainingError, match="Some of the runs take films of one channel, others of three"):
+        Ensemble([tiny_checkpoint(channels=1), tiny_checkpoint(channels=3)])
+
+
 def test_an_ensemble_says_what_it_is() -> None:
     both = Ensemble([tiny_checkpoint(), tiny_checkpoint()], flip=True)
     assert both.describe() == "binarycnn, avg pooling + binarycnn, avg pooling, mirrored film too"

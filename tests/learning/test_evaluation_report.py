@@ -140,7 +140,8 @@ def test_a_report_is_written_with_the_figures_of_each_set(tmp_path: Path) -> Non
 
 
 def test_training_curves_of_a_run_that_was_resumed(tmp_path: Path) -> None:
-    lines = ['{"epoch": 1, "loss": 0.5, "films_s": 9}', '{"epoch": 2, "loss": 0.4}', '{"epoch": 2, "loss": 0.3}']
+    first = '{"epoch": 1, "loss": 0.5, "films_s": 9, "waiting": 0.1}'
+    lines = [first, '{"epoch": 2, "loss": 0.4}', '{"epoch": 2, "loss": 0.3}']
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
     assert read_training_curves(tmp_path / "metrics.jsonl") == (TrainingCurve("loss", (1, 2), (0.5, 0.3)),)
 

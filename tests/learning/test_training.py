@@ -52,6 +52,7 @@ def test_a_run_leaves_checkpoints_and_figures(films: PackedFilms, tmp_path: Path
     figures = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [f["epoch"] for f in figures] == [1, 2]
     assert all(math.isfinite(f["loss"]) for f in figures)
+    assert all(0 < f["waiting"] < 1 for f in figures)
     assert last.recipe == RECIPE
     assert last.network().eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 14)
     assert not list(tmp_path.glob(".*"))
