@@ -35,7 +35,8 @@ def main() -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="exported model file to read with, one for a task; the shipped ones serve the other tasks",
+        help="exported model file to read with, one for a task; the shipped ones serve the other tasks (but see "
+        "CXR_SHIPPED_MODELS)",
     )
     chosen = parser.parse_args()
     from cxr.desk.serve import serve

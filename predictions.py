@@ -26,10 +26,11 @@ class Predictor:
 
     @classmethod
     def load(cls, model: str | Path | None = None, settings: Settings | None = None) -> "Predictor":
-        """Load an exported model; the shipped chestxray14 without a name.
+        """Load an exported model; without a name the first of CXR_MODEL, else the shipped chestxray14.
 
         Raises:
             ModelFileError: the file is missing, damaged, or not exported by this project.
+            SettingError: a setting cannot be used, or a calibration was made for another model.
         """
         settings = settings or Settings.from_environment()
         return cls(Reader.load(model, settings), Limits.of(settings))

@@ -31,6 +31,7 @@ class Settings:
     model: str = _setting(
         "", f"exported model files to read with, separated by {os.pathsep!r}; empty: the shipped ones"
     )
+    shipped_models: bool = _setting(True, "beside the files given, serve the shipped models of other tasks")
     calibration: str = _setting(
         "", f"files of `python -m cxr calibrate`, separated by {os.pathsep!r}; empty: the models' own calibration"
     )

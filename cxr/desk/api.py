@@ -46,7 +46,7 @@ def healthz() -> Response:
 
 @api.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """The process can read films: its models are there (it would not have started otherwise), its database answers."""
+    """The database answers, and the default model was loaded at the start; others are when a film asks for them."""
     ready = intake().store.is_ready()
     return jsonify(status="ready" if ready else "database does not answer"), 200 if ready else 503
 

@@ -1,7 +1,9 @@
 """The factory of the desk, and the one handler of all that goes wrong in it."""
 
 import dataclasses
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, make_response, render_template
@@ -60,6 +62,8 @@ def create_app(
     _make_folder(Path(settings.instance_path))
     guard(app, settings, local)
     readers = readers or Readers.find(settings)
+    with suppress(ImportError):  # a DICOM film is told which package is missing
+        import_module("cxr.films.dicom")  # now: the first DICOM film need not wait for pydicom
     readers.of()  # the default one now: the first film need not wait, and what is wrong with it stops the start
     intake = Intake(_open_store(settings), readers, settings, HeatmapFolder(heatmap_folder))
     app.extensions |= {"intake": intake, "settings": settings}

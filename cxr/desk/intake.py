@@ -119,7 +119,7 @@ class Intake:
         while not self._closed.is_set() and (claim := self.store.claim_stale(self._lease_s, served)):
             try:
                 reader = self.readers.of(claim.task)
-            except CxrError:
+            except Exception:  # whatever is wrong with one model must not keep the films of the others
                 log.exception("film %s waits: its model cannot be loaded", claim.film_id)
                 continue
             with self._slots:

@@ -59,7 +59,8 @@ def _film_parts(request: Request, known: set[str], settings: Settings) -> list[F
     stray = sorted((set(request.form) - known) | (set(request.files) - {FILM_FIELD}))
     if stray:
         raise BadRequest(
-            f"The upload has a field {clean_name(stray[0])!r}; send films as {FILM_FIELD!r} and nothing else."
+            f"The upload has a field {clean_name(stray[0])!r}; send films as {FILM_FIELD!r}, perhaps a task as "
+            f"{TASK_FIELD!r}, and nothing else."
         )
     # A form sent without choosing a file carries one part with an empty name and no bytes.
     parts = [part for part in request.files.getlist(FILM_FIELD) if part.filename or part.stream.read(1)]

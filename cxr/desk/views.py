@@ -1,5 +1,6 @@
 """What pages and API have in common: the film that an address names, and a film as JSON."""
 
+import time
 from typing import Any
 
 from flask import current_app, request, url_for
@@ -41,17 +42,18 @@ def find_report(film_id: str) -> Report:
 
 
 def task_of(name: str) -> ModelInfo | Task:
-    """Title, audience and kind of a task, also of one that is served no more."""
+    """Title, audience and kind of a task, also of one that is served no more; no kind of one that nobody knows."""
     return (
         intake().readers.tasks.get(name)
         or TASKS.get(name)
-        or Task(name, name, "the films that its model was made for", ())
+        or Task(name, name, "the films that its model was made for", (), kind="")
     )
 
 
 def trouble(film: FilmRow) -> str:
     """Why a film has no reading, in a sentence; empty when it has one or will have it soon."""
-    if film.state in UNREAD and film.task not in intake().readers.tasks:
+    left = film.state in UNREAD and film.lease_until < time.time()  # else another desk is reading it
+    if left and film.task not in intake().readers.tasks:
         return (
             f"This film waits for a model of the task {film.task}, which is not served here now. It is kept, and read "
             "as soon as the desk is opened with such a model (--model, CXR_MODEL); or upload it for another task."
@@ -60,12 +62,12 @@ def trouble(film: FilmRow) -> str:
 
 
 def verdict(film: FilmRow) -> str:
-    """What was read in a film, in a sentence; empty when nothing was."""
-    report = film.report
-    if report is None:
+    """What was read in a film, in a sentence; empty when nothing was, or when nobody knows what its task asks."""
+    report, kind = film.report, task_of(film.task).kind
+    if report is None or not kind:
         return ""
     top = title_of(report.top_label)
-    if task_of(film.task).kind == "multiclass":
+    if kind == "multiclass":
         return f"{top} is most probable."
     if report.above > 1:
         return f"{report.above} findings above, {top} first."

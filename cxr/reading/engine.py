@@ -88,10 +88,14 @@ def read_info(model: Path) -> ModelInfo:
 
 
 def _read(model: Path) -> openvino.Model:
-    if not model.is_file():
-        raise ModelFileError(f"There is no model file {model.name}; give an exported .onnx file with --model.")
     try:
+        model.open("rb").close()
         return openvino.Core().read_model(model)
+    except OSError as error:
+        raise ModelFileError(
+            f"The model file {model.name!r} cannot be opened ({error.strerror}); give an exported .onnx file with "
+            "--model."
+        ) from error
     except RuntimeError as error:
         raise ModelFileError(
             f"The model file {model.name} cannot be read: it is damaged or not an ONNX file; copy or export it again."

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,11 @@ class LabelledFilms:
     truth: NDArray[np.float32]  # (N, K) in the order of the model's labels: 1, 0, or NaN where not known
     unused: tuple[str, ...] = ()  # columns that are no label of the model
     names_patients: bool = False
+    undecided: tuple[str, ...] = ()  # films with a 0 but no 1: which of the other classes they have is not known
 
     def take(self, rows: NDArray[np.intp]) -> "LabelledFilms":
         paths = tuple(self.paths[row] for row in rows)
-        return LabelledFilms(paths, self.patients[rows], self.truth[rows], self.unused, self.names_patients)
+        return replace(self, paths=paths, patients=self.patients[rows], truth=self.truth[rows])
 
 
 def read_labels(table: Path, folder: Path, info: ModelInfo) -> LabelledFilms:
@@ -48,13 +49,17 @@ def read_labels(table: Path, folder: Path, info: ModelInfo) -> LabelledFilms:
     labels = _label_columns(table, columns, info)
     paths = _paths(table, [(line, row[film_column].strip()) for line, row in rows], folder)
     truth = np.array([[_value(table, line, row, labels.get(name)) for name in info.labels] for line, row in rows])
+    undecided: tuple[str, ...] = ()
     if info.kind == "multiclass":
+        undecided = tuple(
+            row[film_column].strip() for (_, row), known in zip(rows, truth, strict=True) if _rules_out_only(known)
+        )
         truth = np.array([_one_class(table, line, known, info) for (line, _), known in zip(rows, truth, strict=True)])
     named = [row.get(PATIENT_COLUMN, "").strip() for _, row in rows]
     patients = np.array([f"patient {name}" if name else f"film {n}" for n, name in enumerate(named)])
     used = {film_column, PATIENT_COLUMN, *labels.values()}
     unused = tuple(name for name in columns if name not in used)
-    return LabelledFilms(paths, patients, truth.astype(np.float32), unused, PATIENT_COLUMN in columns)
+    return LabelledFilms(paths, patients, truth.astype(np.float32), unused, PATIENT_COLUMN in columns, undecided)
 
 
 def _rows(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -109,6 +114,11 @@ def _value(table: Path, line: int, row: dict[str, str], column: str | None) -> f
     if text not in VALUES:
         raise BadRequest(f"{table}, line {line}: {column} is {text[:40]!r}; write 1, 0, or nothing if it is not known.")
     return VALUES[text]
+
+
+def _rules_out_only(known: NDArray[np.float64]) -> bool:
+    """0 in some of the classes and 1 in none."""
+    return bool((known == 0).any() and not (known == 1).any())
 
 
 def _one_class(table: Path, line: int, known: NDArray[np.float64], info: ModelInfo) -> NDArray[np.float64]:

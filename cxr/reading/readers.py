@@ -47,7 +47,8 @@ class Readers:
     def find(cls, settings: Settings, given: Sequence[Path] = (), *, shipped: Path | None = WEIGHTS) -> "Readers":
         """Readers of the files `given`, else of those of the settings; models of the folder `shipped` serve the rest.
 
-        Every file is read here, so that a damaged one is found at the start; none is compiled yet.
+        The setting `shipped_models` withholds these where there are files. Every file is read here, so that a damaged
+        one is found at the start; none is compiled yet.
 
         Raises:
             ModelFileError: a file is missing, damaged, or not exported by this project.
@@ -57,7 +58,8 @@ class Readers:
         """
         sites = site_calibrations(settings)
         own = _by_task(given or settings.model_files)
-        models = (_by_task(sorted(shipped.glob("*.onnx"))) if shipped else {}) | own
+        beside = shipped if settings.shipped_models or not own else None
+        models = (_by_task(sorted(beside.glob("*.onnx"))) if beside else {}) | own
         default = next(iter(own), FIRST_TASK if FIRST_TASK in models else next(iter(models), ""))
         if not default:
             raise SettingError(f"There is no model file in {shipped}; give one with --model or CXR_MODEL.")
@@ -102,7 +104,8 @@ class Readers:
         """Raises BadRequest when there is no model of `task`."""
         if task not in self._models:
             raise BadRequest(
-                f"There is no model of the task {task[:64]!r} here; choose one of: {', '.join(self._models)}."
+                f"There is no model of the task {task[:64]!r} here; give one with --model or CXR_MODEL, or choose one "
+                f"of: {', '.join(self._models)}."
             )
 
     def _load(self, task: str) -> Reader:
@@ -120,7 +123,9 @@ class Readers:
         """Raises ModelFileError when the file is another one than at the start, by which tasks and pages go."""
         engine = Engine(model.file, self._settings)
         if engine.sha256 != model.sha256:
-            raise ModelFileError(f"The model file {model.file.name} was changed since the start; start this anew.")
+            raise ModelFileError(
+                f"The model file {model.file.name} was changed since the desk was started; restart the desk."
+            )
         return engine
 
 

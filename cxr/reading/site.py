@@ -57,13 +57,17 @@ class SiteCalibration:
         """The model `info`, whose file has `sha256`, as it is calibrated here.
 
         Raises:
-            SettingError: this was made for another model.
+            SettingError: this was made for another model, or for labels that it does not have.
         """
         if sha256 != self.sha256:
             raise SettingError(
                 f"{self.file} was made for the model {self.model} (SHA-256 {self.sha256[:SHOWN]}), and the task "
                 f"{info.task} is read by {info.name} (SHA-256 {sha256[:SHOWN]}); make it again with "
                 "`python -m cxr calibrate`, or take it out of CXR_CALIBRATION."
+            )
+        if unknown := [label for label in self.platt if label not in info.labels]:
+            raise SettingError(
+                f"{self.file} calibrates {', '.join(unknown)}, which the model {info.name} does not know; {_AGAIN}."
             )
         points = {
             name: {**known, **self.operating_points[name]}
@@ -102,6 +106,8 @@ def _validate(made: SiteCalibration) -> None:
         raise ValueError("its model, sha256 or task is no text")
     if len({len(draws) for draws in made.resampled.values()}) > 1:
         raise ValueError("its labels have not the same number of draws")
+    if inverted := [label for label, platt in made.platt.items() if platt.slope <= 0]:
+        raise ValueError(f"its slope of {inverted[0]} is {made.platt[inverted[0]].slope:g}, not above 0")
     labels = set(made.sample.labels)
     by_label: list[Mapping[str, object]] = [made.platt, made.resampled, *made.operating_points.values()]
     if not all(labels == set(each) for each in by_label):

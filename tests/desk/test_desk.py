@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+import cxr.films.dicom
 from cxr.desk import pages
 from cxr.desk.app import ROOT
 from cxr.desk.pictures import raw_pixels
@@ -190,6 +192,15 @@ def test_twenty_uploads_at_once_from_four_clients_each_get_their_own_film(desk: 
         stored = desk.intake.store.film(film_id).report
         assert stored is not None
         np.testing.assert_allclose(stored.restore().maps.astype(int), report.maps.astype(int), atol=3)
+
+
+def test_the_dicom_code_is_there_before_the_first_dicom_film(
+    tmp_path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cxr.films, "dicom", cxr.films.dicom)  # both are put back afterwards
+    monkeypatch.delitem(sys.modules, "cxr.films.dicom")
+    with open_desk(tmp_path, reader):
+        assert "cxr.films.dicom" in sys.modules
 
 
 def test_health_pages_answer(desk: Desk) -> None:

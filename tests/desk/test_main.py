@@ -99,7 +99,7 @@ def test_a_missing_model_file_ends_the_start_with_its_name(tmp_path: Path) -> No
 
 def test_a_colon_in_the_name_of_a_model_file_is_part_of_it(tmp_path: Path) -> None:
     ended = _run([*MAIN, "--model", "run 12:30/model.onnx"], _environment(tmp_path))
-    assert "There is no model file model.onnx" in ended.stderr
+    assert "The model file 'model.onnx' cannot be opened (No such file or directory)" in ended.stderr
 
 
 def test_a_port_in_use_ends_the_start_with_a_sentence(tmp_path: Path) -> None:

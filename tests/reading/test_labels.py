@@ -48,6 +48,12 @@ def test_one_class_tells_all_of_them(films: Path) -> None:
     np.testing.assert_array_equal(made.truth, [[1, 0, 0], [np.nan] * 3, [0, 0, 1]])
 
 
+def test_a_film_with_zeros_alone_has_no_known_class_and_is_named(films: Path) -> None:
+    made = _read(films, "film,covid,pneumonia\na.png,0,1\nb.png,0,0\ntwo/c.png,,\n", "covid3")
+    np.testing.assert_array_equal(made.truth, [[0, 1, 0], [np.nan] * 3, [np.nan] * 3])
+    assert made.undecided == made.take(np.array([0])).undecided == ("b.png",)
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

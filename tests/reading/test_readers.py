@@ -46,6 +46,14 @@ def test_the_project_itself_ships_the_default() -> None:
     assert Readers.find(Settings()).default == "chestxray14"
 
 
+def test_a_setting_withholds_the_shipped_models_where_files_are_given(shipped: Path, children: Path) -> None:
+    alone = Settings(shipped_models=False)
+    assert list(Readers.find(alone, [children], shipped=shipped).tasks) == ["pneumonia3", "pneumonia"]
+    named = Settings(shipped_models=False, model=str(children))
+    assert list(Readers.find(named, shipped=shipped).tasks) == ["pneumonia3", "pneumonia"]
+    assert set(Readers.find(alone, shipped=shipped).tasks) == {"chestxray14", "covid3"}
+
+
 def test_a_given_model_replaces_the_shipped_one_of_its_task_and_becomes_the_default(
     shipped: Path, tmp_path: Path
 ) -> None:
@@ -58,7 +66,9 @@ def test_a_given_model_replaces_the_shipped_one_of_its_task_and_becomes_the_defa
 def test_a_model_file_that_is_another_one_than_at_the_start_is_refused(shipped: Path, children: Path) -> None:
     readers = Readers.find(Settings(), [children], shipped=shipped)
     tiny_model(children, "covid4", [0.0, 0.0, 0.0, 1.0])
-    with pytest.raises(ModelFileError, match=r"children\.onnx was changed since the start"):
+    with pytest.raises(
+        ModelFileError, match=r"children\.onnx was changed since the desk was started; restart the desk"
+    ):
         readers.of("pneumonia3")
 
 
@@ -90,7 +100,10 @@ def test_a_model_of_pneumonia_itself_comes_before_the_derived_one(children: Path
 
 
 def test_an_unknown_task_is_refused_with_the_ones_served(shipped: Path) -> None:
-    with pytest.raises(BadRequest, match="no model of the task 'toothache' here; choose one of: chestxray14, covid3"):
+    with pytest.raises(
+        BadRequest,
+        match="'toothache' here; give one with --model or CXR_MODEL, or choose one of: chestxray14, covid3",
+    ):
         Readers.find(Settings(), shipped=shipped).of("toothache")
 
 
@@ -123,8 +136,16 @@ def test_operating_points_that_a_later_model_lacks_are_told_at_the_start(childre
 def test_a_file_that_vanished_after_the_start_is_named(children: Path) -> None:
     readers = Readers.find(Settings(), [children], shipped=None)
     children.unlink()
-    with pytest.raises(ModelFileError, match=r"There is no model file children\.onnx"):
+    with pytest.raises(ModelFileError, match=r"The model file 'children\.onnx' cannot be opened"):
         readers.of()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("", "Is a directory"), ("long" * 100, "File name too long"), ("a.onnx", "No such file")]
+)
+def test_a_model_file_that_cannot_be_opened_is_named_with_the_reason(name: str, why: str) -> None:
+    with pytest.raises(ModelFileError, match=rf"The model file '{name}' cannot be opened \({why}"):
+        Readers.find(Settings(), [Path(name)])
 
 
 def test_no_model_at_all_is_a_setting_to_change(tmp_path: Path) -> None:

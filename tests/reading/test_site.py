@@ -64,14 +64,16 @@ def test_a_site_replaces_the_calibration_of_its_labels_alone(adults: Path, tmp_p
     assert own.model.calibration is None
 
 
-def test_every_door_uses_the_setting(adults: Path, tmp_path: Path) -> None:
+def test_the_desk_and_the_predictor_read_with_the_calibration_of_the_setting(adults: Path, tmp_path: Path) -> None:
     settings = write(tmp_path / "site.json", site(adults))
     doors = Readers.find(settings, [adults], shipped=None).of(), Predictor.load(adults, settings).reader
     asked = [door.read(FILM) for door in doors]
     assert [report.model.calibration for report in asked] == [SAMPLE, SAMPLE]
 
 
-def test_another_model_is_refused_at_the_start_and_both_are_named(adults: Path, tmp_path: Path) -> None:
+def test_a_calibration_of_another_model_is_refused_at_the_start_and_both_models_are_named(
+    adults: Path, tmp_path: Path
+) -> None:
     settings = write(tmp_path / "site.json", site(adults, sha256="ab" * 32, model="other"))
     sentence = r"site\.json was made for the model other \(SHA-256 abababababab\), .* is read by tiny chestxray8 \("
     with pytest.raises(SettingError, match=sentence):
@@ -80,10 +82,10 @@ def test_another_model_is_refused_at_the_start_and_both_are_named(adults: Path, 
         Reader.load(adults, settings)
 
 
-def test_a_file_that_is_exchanged_after_the_start_is_refused_too(adults: Path, tmp_path: Path) -> None:
+def test_a_model_file_that_is_exchanged_after_the_start_is_refused(adults: Path, tmp_path: Path) -> None:
     readers = Readers.find(write(tmp_path / "site.json", site(adults)), [adults], shipped=None)
     tiny_model(adults, "chestxray8", [0.0] * 8)
-    with pytest.raises(ModelFileError, match=r"adults\.onnx was changed since the start"):
+    with pytest.raises(ModelFileError, match=r"adults\.onnx was changed since the desk was started; restart the desk"):
         readers.of()
 
 
@@ -98,7 +100,7 @@ def test_a_task_that_nothing_serves_is_refused_by_a_desk_and_left_aside_by_a_sin
     assert Reader.load(adults, settings).identity.calibration is None
 
 
-def test_two_calibrations_of_one_task_are_both_named(adults: Path, tmp_path: Path) -> None:
+def test_two_calibrations_of_one_task_are_refused_and_both_named(adults: Path, tmp_path: Path) -> None:
     files = [tmp_path / "a.json", tmp_path / "b.json"]
     for file in files:
         write(file, site(adults))
@@ -153,11 +155,13 @@ def _spoilt(text: str, **changes: Any) -> str:
         ({"resampled": {"Mass": [[1, 0, 0]]}}, "is not a calibration of this project"),
         ({"task": []}, "its model, sha256 or task is no text"),
         ({"sha256": None}, "its model, sha256 or task is no text"),
+        ({"platt": {"Mass": {"slope": -0.5, "intercept": 0}}}, "its slope of Mass is -0.5, not above 0"),
+        ({"resampled": {"Mass": DRAWS, "Nodule": DRAWS[:1]}}, "have not the same number of draws"),
         ({"sample": None}, "is not a calibration of this project"),
         ({"more": 1}, "is not a calibration of this project"),
     ],
 )
-def test_a_file_that_is_no_calibration_is_named(
+def test_a_calibration_with_a_wrong_part_is_refused_with_its_file_and_the_fault(
     adults: Path, tmp_path: Path, changes: dict[str, Any], sentence: str
 ) -> None:
     file = tmp_path / "site.json"
@@ -167,17 +171,25 @@ def test_a_file_that_is_no_calibration_is_named(
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff\xfe", b"{"])
-def test_a_file_that_is_no_json_object_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_json_object_is_refused_by_its_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "site.json").write_bytes(content)
     with pytest.raises(SettingError, match=r"site\.json is not a calibration"):
         SiteCalibration.read(tmp_path / "site.json")
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_calibration_that_is_not_there_is_refused_by_its_name() -> None:
     with pytest.raises(SettingError, match=r"nowhere\.json cannot be read \(No such file"):
         SiteCalibration.read(Path("nowhere.json"))
 
 
-def test_what_is_written_is_read_back(adults: Path, tmp_path: Path) -> None:
+def test_a_calibration_is_the_same_after_it_was_written_and_read(adults: Path, tmp_path: Path) -> None:
     write(tmp_path / "site.json", site(adults))
     assert dataclasses.replace(SiteCalibration.read(tmp_path / "site.json"), file="") == site(adults)
+
+
+def test_a_calibration_of_a_label_that_the_model_does_not_have_is_refused(adults: Path, tmp_path: Path) -> None:
+    settings = write(tmp_path / "site.json", site(adults, label="Cough"))
+    with pytest.raises(
+        SettingError, match=r"site\.json calibrates Cough, which the model tiny chestxray8 does not know"
+    ):
+        Readers.find(settings, [adults], shipped=None)
