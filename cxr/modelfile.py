@@ -45,6 +45,11 @@ def scaled(logits: NDArray[np.floating], platt: Iterable[Platt]) -> NDArray[np.f
     return np.asarray(slope * logits + intercept)
 
 
+def scaling_of(labels: Iterable[str], platt: Mapping[str, Platt]) -> list[Platt]:
+    """One for each label, in their order; the logits of a label that has none stay as they are."""
+    return [platt.get(label, Platt()) for label in labels]
+
+
 def apply_calibration(logits: NDArray[np.floating], platt: Iterable[Platt], kind: str) -> NDArray[np.float64]:
     """Logits (..., K) -> calibrated probabilities (..., K) of a model of `kind`, one of KINDS."""
     return KINDS[kind](scaled(logits, platt))
@@ -86,13 +91,22 @@ class ModelInfo:
     kind: str
     preprocessing: Preprocessing
     architecture: str
-    platt: dict[str, Platt]
-    operating_points: dict[str, dict[str, OperatingPoint]]  # set name -> label -> point
+    platt: dict[str, Platt]  # without the labels that could not be calibrated
+    operating_points: dict[str, dict[str, OperatingPoint]]  # set name -> label -> point, of the labels in `platt`
     map_scale: dict[str, float]  # label -> map value that is drawn at full strength
     distance_scale: float  # distance below which 99 % of the validation films lie
     training: dict[str, Any] = field(default_factory=dict)  # the record: recipe, data, figures, versions
     resampled: dict[str, Resampled] = field(default_factory=dict)  # label -> its draws; without them no interval
     site: SiteSample | None = None  # whose calibration it has; a model file itself has its own
+
+    @property
+    def uncalibrated(self) -> tuple[str, ...]:
+        """Labels whose probability is the plain sigmoid of the logit, and which have no operating point."""
+        return tuple(label for label in self.labels if label not in self.platt)
+
+    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Logits (..., K) -> probabilities (..., K), calibrated but for the labels of `uncalibrated`."""
+        return apply_calibration(logits, scaling_of(self.labels, self.platt), self.kind)
 
     def to_json(self) -> str:
         return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, sort_keys=True)
@@ -102,7 +116,8 @@ class ModelInfo:
         """Parse what `to_json` wrote.
 
         Raises:
-            ModelFileError: the text is of another schema, the model of no known kind, or a label lacks its calibration.
+            ModelFileError: the text is of another schema, the model of no known kind, its map scales are not of its
+                labels, or its calibration and operating points not of the same ones, of all in a multiclass model.
         """
         try:
             raw = json.loads(text)
@@ -159,9 +174,14 @@ def resampled_of(raw: dict[str, Any]) -> dict[str, Resampled]:
 def _validate(info: ModelInfo) -> None:
     if info.kind not in KINDS:
         raise ModelFileError(f"The model file is of kind {info.kind!r}, not {' or '.join(KINDS)}; export it again.")
-    keyed: dict[str, Mapping[str, object]] = {"calibration": info.platt, "map scale": info.map_scale}
-    keyed |= {f"operating points {name!r}": points for name, points in info.operating_points.items()}
-    for what, by_label in keyed.items():
-        missing = [label for label in info.labels if label not in by_label]
-        if missing:
-            raise ModelFileError(f"The model file has no {what} for {', '.join(missing)}; export it again.")
+    calibrated = set(info.labels if info.kind == "multiclass" else info.platt)
+    parts: dict[str, tuple[set[str], Mapping[str, object]]] = {
+        "map scale": (set(info.labels), info.map_scale),
+        "calibration": (calibrated, info.platt),
+        **{f"operating points {name!r}": (calibrated, points) for name, points in info.operating_points.items()},
+    }
+    for what, (expected, by_label) in parts.items():
+        if differing := sorted(expected ^ set(by_label)):
+            raise ModelFileError(
+                f"The model file's {what} and its other parts differ in {', '.join(differing)}; export it again."
+            )

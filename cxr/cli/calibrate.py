@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cxr.errors import BadRequest
     from cxr.learning.calibration import Calibration
     from cxr.reading.labels import LabelledFilms
     from cxr.reading.reader import Reader
     from cxr.reading.site import SiteCalibration
 
 FEWEST_PATIENTS = 10  # with the finding, and without; of fewer a calibration is mostly chance
+NAMED = 10  # films that are named one by one
+CONTRADICTED = (
+    "these films contradict the model: the higher its answer, the rarer the finding; are 1 and 0 changed over?"
+)
 
 
 @dataclass(frozen=True)
@@ -110,34 +115,35 @@ def _look(listed: "LabelledFilms", reader: "Reader", limits: Any) -> Sample:
 
 
 def _calibrate(sample: Sample, reader: "Reader") -> tuple[dict[str, Figures], "Calibration"]:
-    """Figures of each label, and the calibration of those that have enough patients. Raises BadRequest without any."""
+    """Figures of each label, and the calibration of those that can have one.
+
+    Raises:
+        BadRequest: no label has enough patients, or the films contradict the model in all that have, or in its classes.
+    """
     import numpy as np
 
-    from cxr.errors import BadRequest
     from cxr.learning.calibration import SITE_FITS, calibrate, patients_of_each
 
     info, truth, patients = reader.info, sample.films.truth, sample.films.patients
     kept = _kept(patients_of_each(truth, patients), reader)
     chosen = np.array([k for k, label in enumerate(info.labels) if not kept[label]], int)
     if not len(chosen):
-        reasons = "; ".join(f"{label}: {why}" for label, why in kept.items())
-        raise BadRequest(f"Nothing can be calibrated on these films; label more of them. {reasons}.")
+        raise _nothing(kept)
     labels = tuple(info.labels[k] for k in chosen)
     fitted = calibrate(sample.logits[:, chosen], truth[:, chosen], labels, info.kind, patients, SITE_FITS)
-    _validate_slopes(fitted)
+    kept |= dict.fromkeys(fitted.inverted, CONTRADICTED)
+    fitted = fitted.without(fitted.inverted)  # the classes of one task share their slope, so it is all or none
+    if not fitted.platt:
+        raise _nothing(kept)
     return _figures(sample, reader, kept), fitted
 
 
-def _validate_slopes(fitted: "Calibration") -> None:
-    """Raises BadRequest where more evidence would mean a lower probability, against what the heat maps say."""
+def _nothing(kept: dict[str, str]) -> "BadRequest":
     from cxr.errors import BadRequest
 
-    inverted = [label for label, platt in fitted.platt.items() if platt.slope <= 0]
-    if inverted:
-        raise BadRequest(
-            f"These films contradict the model in {', '.join(inverted)}: the higher its answer, the rarer the finding. "
-            "Look for 1 and 0 changed over in the csv, or leave the column out; nothing was written."
-        )
+    remedy = "look at the labels" if CONTRADICTED in kept.values() else "label more of them"
+    reasons = "; ".join(f"{label}: {why}" for label, why in kept.items())
+    return BadRequest(f"Nothing can be calibrated on these films; {remedy}. {reasons}.")
 
 
 def _kept(counts: "NDArray[np.intp]", reader: "Reader") -> dict[str, str]:
@@ -157,10 +163,8 @@ def _kept(counts: "NDArray[np.intp]", reader: "Reader") -> dict[str, str]:
 def _figures(sample: Sample, reader: "Reader", kept: dict[str, str]) -> dict[str, Figures]:
     import numpy as np
 
-    from cxr.modelfile import apply_calibration
-
     info, truth = reader.info, sample.films.truth
-    before = apply_calibration(sample.logits, [info.platt[label] for label in info.labels], info.kind)
+    before = info.probabilities(sample.logits)
     after = _cross_validated(sample, info.kind)
     made = {}
     for k, label in enumerate(info.labels):
@@ -234,18 +238,23 @@ def _text(sample: Sample, listed: int, reader: "Reader", figures: dict[str, Figu
     patients = len(np.unique(films.patients)) if films.names_patients else "unknown; each film counts as one"
     yield f"{reader.info.name} {reader.identity.sha256[:12]}, task {reader.info.task}"
     yield f"films: {len(sample.logits)} of {listed} (the others have no label or cannot be read); patients: {patients}"
+    if films.undecided:
+        first = f"{', '.join(films.undecided[:NAMED])}{', ...' if len(films.undecided) > NAMED else ''}"
+        yield f"films with a 0 but no 1, whose class is not known, left out: {len(films.undecided)} ({first})"
     if films.unused:
         yield f"columns that are no label of this model: {', '.join(films.unused)}"
     yield f"{'':26} {'with':>5} {'without':>7}   {'ECE before':>10} {'after':>6}   {'Brier before':>12} {'after':>6}"
     for label, each in figures.items():
-        yield _line(label, each)
+        yield _line(label, each, own=label in reader.info.platt)
     yield "After: each half of the patients by a calibration of the other half. The file holds that of all of them."
 
 
-def _line(label: str, each: Figures) -> str:
+def _line(label: str, each: Figures, own: bool) -> str:
+    """`own`: the model has a calibration of this label."""
     numbers = f"{label:26} {each.with_it:5} {each.without_it:7}   {_shown(each.before.ece):>10}"
     if each.kept:
-        return f"{numbers}  keeps the model's own calibration ({each.kept})"
+        stays = "keeps the model's own calibration" if own else "stays uncalibrated"
+        return f"{numbers}  {stays} ({each.kept})"
     before, after = each.before, each.after
     return f"{numbers} {_shown(after.ece):>6}   {_shown(before.brier):>12} {_shown(after.brier):>6}"
 

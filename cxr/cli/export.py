@@ -68,6 +68,8 @@ def _export(options: argparse.Namespace) -> None:
     space, info = describe(net, options.out.stem, table, seen, training)
     _write(net, space, info, table.paths[:PROOF_FILMS], seen.logits[:PROOF_FILMS], options.out)
     print(f"validation mean AUROC {info.training['validation']['mean_auroc']:.4f}")
+    if info.uncalibrated:
+        print(f"not calibrated, never called above (validation films all alike): {', '.join(info.uncalibrated)}")
 
 
 def _check_packages() -> None:
@@ -139,12 +141,9 @@ def _largest_difference(file: Path, paths: Sequence[Path], logits: "NDArray[np.f
 
     from cxr.films.prepare import prepare
     from cxr.films.read import read_film
-    from cxr.modelfile import apply_calibration
     from cxr.reading.engine import Engine
 
     engine = Engine(file)
     info = engine.info
     ours = np.concatenate([engine.run(prepare(read_film(path).pixels, info.preprocessing)[0]).logits for path in paths])
-    platt = [info.platt[label] for label in info.labels]
-    differences = apply_calibration(ours, platt, info.kind) - apply_calibration(logits, platt, info.kind)
-    return float(np.abs(differences).max())
+    return float(np.abs(info.probabilities(ours) - info.probabilities(logits)).max())

@@ -109,10 +109,10 @@ def _name(answer: Answer) -> str:
 
 
 def _text(report: Report) -> str:
-    line = _class_line if report.model.multiclass else _finding_line
-    lines = [line(finding) for finding in report.ranked()]
-    if not report.alarms() and not report.model.multiclass:
-        lines.insert(0, "  No finding above its operating point.")
+    if report.model.multiclass:
+        lines = [_class_line(finding) for finding in report.ranked()]
+    else:
+        lines = [f"  {report.headline()}.", *(_finding_line(finding) for finding in report.ranked())]
     lines += [f"  note: {note}" for note in report.film.notes]
     if site := report.model.calibration:
         lines.append(f"  calibrated on {site.films} films of this site, {site.date}: {', '.join(site.labels)}")
@@ -120,9 +120,11 @@ def _text(report: Report) -> str:
 
 
 def _finding_line(f: Finding) -> str:
-    threshold = f.operating_point.threshold
+    point = f.operating_point
+    if point is None:
+        return f"  {'-':5}  {f.title:20} {f.probability:6.1%}  (not calibrated, no operating point)"
     told = f"{f.probability:6.1%}{_interval(f)}"
-    return f"  {_remark(f, 'above', 'below')}  {f.title:20} {told}  (operating point {threshold:.1%})"
+    return f"  {_remark(f, 'above', 'below')}  {f.title:20} {told}  (operating point {point.threshold:.1%})"
 
 
 def _class_line(f: Finding) -> str:

@@ -23,7 +23,7 @@ class Row:
     """One finding as the panel shows it."""
 
     finding: Finding
-    bar: float  # length in percent
+    bar: float  # length in percent; 0 where there is nothing to compare with
     chosen: bool
     lit: bool  # whether its heat map shows anything
 
@@ -65,7 +65,11 @@ def film(film_id: str) -> str:
     chosen = _chosen(report)
     rows = [_row(report, finding, chosen) for finding in report.ranked()]
     shown = next((row for row in rows if row.chosen), None)
-    told = {"above": len(report.alarms()), "intervals": any(row.finding.interval for row in rows)}
+    told = {
+        "above": len(report.alarms()),
+        "uncalibrated": report.uncalibrated(),
+        "intervals": any(row.finding.interval for row in rows),
+    }
     return render_template("film.html", film=row, report=report, rows=rows, shown=shown, **told)
 
 
@@ -110,7 +114,10 @@ def bar_length(finding: Finding) -> float:
     Probabilities of rare findings are small even when they are remarkable; on a common scale of 0 to 100 % the bars
     of all findings would crowd at its left end.
     """
-    return round(100 / (1 + exp(-(_log_odds(finding.probability) - _log_odds(finding.operating_point.threshold)))), 1)
+    point = finding.operating_point
+    if point is None:
+        return 0.0
+    return round(100 / (1 + exp(-(_log_odds(finding.probability) - _log_odds(point.threshold)))), 1)
 
 
 def _log_odds(probability: float) -> float:

@@ -1,16 +1,18 @@
 """Logits become probabilities, and probabilities get operating points and intervals: all found on labelled films."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
 from cxr.metrics import bootstrap_draws, operating_thresholds, sensitivity_specificity
-from cxr.modelfile import OperatingPoint, Platt, Resampled, apply_calibration
+from cxr.modelfile import OperatingPoint, Platt, Resampled, apply_calibration, scaling_of
 from cxr.scaling import Fit, one_temperature, platt_of_each, temperature_and_shifts
 from cxr.uncertainty import DRAWS
 
+T = TypeVar("T")
 Labels = tuple[str, ...]
 DIGITS = 5  # significant ones of what is stored of each draw: a probability moves by less than 0.0001
 # By kind of task. A model is calibrated on films like those that it learned from.
@@ -21,16 +23,39 @@ SITE_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": temperat
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scaling of the logits, and sets of operating points by name."""
+    """Scaling of the logits, and sets of operating points by name; neither for a label that could not be calibrated."""
 
+    labels: Labels
     platt: dict[str, Platt]
     operating_points: dict[str, dict[str, OperatingPoint]]  # set name -> label -> point
     kind: str = "multilabel"
     resampled: dict[str, Resampled] = field(default_factory=dict)  # empty: the patients were not told
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Logits (N, K) in the order of the labels -> calibrated probabilities (N, K)."""
-        return apply_calibration(logits, self.platt.values(), self.kind)
+        """Logits (N, K) in the order of the labels -> probabilities (N, K), calibrated where that could be done."""
+        return apply_calibration(logits, scaling_of(self.labels, self.platt), self.kind)
+
+    @property
+    def uncalibrated(self) -> Labels:
+        return tuple(label for label in self.labels if label not in self.platt)
+
+    @property
+    def inverted(self) -> Labels:
+        """Labels of which a higher logit would mean a lower probability, against what the heat maps say."""
+        return tuple(label for label, platt in self.platt.items() if platt.slope <= 0)
+
+    def without(self, labels: Labels) -> "Calibration":
+        """The same with these labels uncalibrated; those of a multilabel model do not depend on one another."""
+
+        def others(by_label: dict[str, T]) -> dict[str, T]:
+            return {label: each for label, each in by_label.items() if label not in labels}
+
+        return replace(
+            self,
+            platt=others(self.platt),
+            operating_points={name: others(points) for name, points in self.operating_points.items()},
+            resampled=others(self.resampled),
+        )
 
 
 def calibrate(
@@ -44,21 +69,24 @@ def calibrate(
     """Fit to logits (N, K) and labels (N, K) of films of a task of `kind`; with `patients` (N,) intervals too.
 
     The operating points of a class among several are those of the class against all others. For the intervals the
-    scaling is fitted anew to DRAWS resamples of the patients, each with all its films.
+    scaling is fitted anew to DRAWS resamples of the patients, each with all its films. A label in which the films are
+    all alike stays uncalibrated.
 
     Raises:
-        TrainingDataError: a label without both classes, for which nothing can be found.
+        TrainingDataError: the films are all alike in every label, or in one of several classes, which go together.
     """
-    for k, label in enumerate(labels):
-        if not {0.0, 1.0} <= set(truth[:, k]):
-            raise TrainingDataError(
-                f"The validation films are all alike in {label}, so it has no operating point; raise --val-share."
-            )
+    chosen = [k for k in range(len(labels)) if {0.0, 1.0} <= set(truth[:, k])]
+    found, logits, truth = tuple(labels[k] for k in chosen), logits[:, chosen], truth[:, chosen]
+    if not found or (kind == "multiclass" and found != labels):
+        alike = ", ".join(label for label in labels if label not in found)
+        raise TrainingDataError(
+            f"The validation films are all alike in {alike}, so nothing can be calibrated; raise --val-share."
+        )
     pairs = fits[kind](logits, truth, np.ones((1, len(truth))))[0]  # (K, 2)
-    platt = {label: Platt(float(slope), float(shift)) for label, (slope, shift) in zip(labels, pairs, strict=True)}
-    probabilities = Calibration(platt, {}, kind).probabilities(logits)
-    resampled = {} if patients is None else _resampled(fits[kind], logits, truth, labels, patients)
-    return Calibration(platt, _operating_points(probabilities, truth, labels), kind, resampled)
+    platt = {label: Platt(float(slope), float(shift)) for label, (slope, shift) in zip(found, pairs, strict=True)}
+    probabilities = apply_calibration(logits, platt.values(), kind)
+    resampled = {} if patients is None else _resampled(fits[kind], logits, truth, found, patients)
+    return Calibration(labels, platt, _operating_points(probabilities, truth, found), kind, resampled)
 
 
 def _resampled(

@@ -49,6 +49,7 @@ from cxr.metrics import (
 from cxr.modelfile import OperatingPoint
 
 POINTS = 100  # of a curve that is kept
+UNDEFINED = OperatingPoint(float("nan"), float("nan"), float("nan"))
 AGE_BANDS = (0, 18, 40, 60, 80)  # years; each band ends before the next begins
 
 T = TypeVar("T")
@@ -87,13 +88,13 @@ def evaluate(
     """Figures of scores (N, K) against the table's labels. A label without both classes has NaN figures.
 
     Scores may be logits for all that depends on their order alone; calibration needs probabilities and is NaN for
-    anything outside [0, 1]. `operating_points` (set name -> label -> point) were found on validation films.
+    anything outside [0, 1]. `operating_points` (set name -> label -> point) were found on validation films; nothing is
+    decided of a label that has none.
 
     Raises:
-        TrainingDataError: a score is missing or not a number, or a label has no operating point.
+        TrainingDataError: a score is missing or not a number.
     """
     scores, labels = _validate(scores, table), np.asarray(table.labels, np.float64)
-    _validate_points(operating_points or {}, table.label_names)
     aurocs, mean_auroc = _areas(weighted_auroc, scores, labels, table.patients, draws)
     precisions, mean_precision = _areas(weighted_average_precision, scores, labels, table.patients, draws)
     known, positive = ~np.isnan(labels), labels == 1
@@ -123,13 +124,6 @@ def _validate(scores: Array, table: FilmTable) -> NDArray[np.float64]:
         row = int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
         raise TrainingDataError(f"{table.paths[row].name} has a score that is not a number; predict it again.")
     return np.asarray(scores, np.float64)
-
-
-def _validate_points(sets: Mapping[str, Points], labels: tuple[str, ...]) -> None:
-    for name, points in sets.items():
-        absent = [label for label in labels if label not in points]
-        if absent:
-            raise TrainingDataError(f"Operating points {name!r} lack {', '.join(absent)}; find them on validation.")
 
 
 def _areas(
@@ -195,11 +189,10 @@ def _all_decisions(
     """By arg max where one class excludes the others, then at each set of operating points."""
     found = []
     if kind == "multiclass":
-        nothing = OperatingPoint(float("nan"), float("nan"), float("nan"))
         above = scores.argmax(axis=1)[:, None] == np.arange(labels.shape[1])
-        found.append(_decisions("arg max", above, labels, table, dict.fromkeys(table.label_names, nothing), draws))
+        found.append(_decisions("arg max", above, labels, table, {}, draws))
     for name, points in sets.items():
-        thresholds = np.array([points[label].threshold for label in table.label_names])
+        thresholds = np.array([points.get(label, UNDEFINED).threshold for label in table.label_names])
         decided = np.where(np.isnan(thresholds), np.nan, labels)  # without a threshold nothing is decided
         found.append(_decisions(name, scores >= thresholds, decided, table, points, draws))
     return tuple(found)
@@ -223,7 +216,7 @@ def _decisions(
     return Decisions(
         name=name,
         labels=tuple(
-            _label_decisions(label, points[label], here[k], _rates(rates(here[k]), rates(drawn[:, k])))
+            _label_decisions(label, points.get(label, UNDEFINED), here[k], _rates(rates(here[k]), rates(drawn[:, k])))
             for k, label in enumerate(table.label_names)
         ),
         micro=_rates(rates(here.sum(axis=0)), rates(drawn.sum(axis=1))),

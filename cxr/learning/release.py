@@ -35,7 +35,7 @@ def describe(
     is fitted to packed training films, which are near enough for it.
 
     Raises:
-        TrainingDataError: a label without both classes among the validation films.
+        TrainingDataError: the validation films do not suffice for a calibration.
     """
     task, how = net.task, net.preprocessing
     calibration = calibrate(seen.logits, validation.labels, task.labels, task.kind, validation.patients)
@@ -61,8 +61,10 @@ def describe(
 
 
 def _map_scales(peaks: NDArray[np.float32], truth: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, float]:
-    """99th percentile of each map's peak (N, K) over the positive films."""
-    scales = [np.percentile(peaks[truth[:, k] == 1, k], MAP_PERCENTILE) for k in range(len(labels))]
+    """99th percentile of each map's peak (N, K) over the positive films; over all where none is known to be."""
+    positive = truth == 1
+    positive |= ~positive.any(axis=0)
+    scales = [np.percentile(peaks[positive[:, k], k], MAP_PERCENTILE) for k in range(len(labels))]
     return {label: float(max(scale, 1e-6)) for label, scale in zip(labels, scales, strict=True)}
 
 
@@ -81,7 +83,10 @@ def _figures(logits: NDArray[np.float32], truth: NDArray[np.float32], task: Task
     scores = KINDS[task.kind](logits)  # the logit of a class among several says nothing without the others'
     return {
         "mean_auroc": mean_auroc(scores, truth),
-        "auroc": dict(zip(task.labels, aurocs(scores, truth).tolist(), strict=True)),
+        "auroc": {
+            label: None if np.isnan(area) else area
+            for label, area in zip(task.labels, aurocs(scores, truth).tolist(), strict=True)
+        },
         "positives": {label: int((truth[:, k] == 1).sum()) for k, label in enumerate(task.labels)},
         "films": len(truth),
     }

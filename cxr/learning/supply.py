@@ -136,15 +136,15 @@ def _unreadable(table: FilmTable) -> list[int]:
 
 
 def warn_of_labels(validation: FilmTable) -> None:
-    """Name the labels that the validation films are all alike in: nothing will be calibrated on them."""
+    """Name the labels that the validation films are all alike in: they will not be calibrated."""
     for value, which in ((1, "positive"), (0, "negative")):
         lacking = [
             label for k, label in enumerate(validation.label_names) if not (validation.labels[:, k] == value).any()
         ]
         if lacking:
             print(
-                f"No validation film is {which} in {', '.join(lacking)}: nothing can be calibrated on them, and their "
-                "AUROC does not choose the epoch; raise --val-share, or choose another --seed.",
+                f"No validation film is {which} in {', '.join(lacking)}: no calibration and no operating point "
+                "there, and their AUROC does not choose the epoch; raise --val-share, or choose another --seed.",
                 file=sys.stderr,
             )
 

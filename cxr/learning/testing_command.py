@@ -17,7 +17,7 @@ from cxr.learning.boxes import read_nih_boxes
 from cxr.learning.calibration import Calibration, calibrate
 from cxr.learning.datasets import MOST_UNREADABLE, DataSet, FilmTable
 from cxr.learning.ensemble import Ensemble
-from cxr.learning.evaluation import evaluate, localise, most_confident, read_scores
+from cxr.learning.evaluation import UNDEFINED, evaluate, localise, most_confident, read_scores
 from cxr.learning.evaluation_report import (
     EvaluationReport,
     GalleryFilm,
@@ -34,6 +34,7 @@ from cxr.tasks import TASKS, Task
 GALLERY_SIDE = 224  # pixels
 GALLERY_FILMS = 24
 OPERATING_POINT = "youden"  # by which the gallery tells right from wrong, as the desk does by default
+ALIKE = "the validation films are all alike in it"
 HEADINGS = {"found": "Found, surest first", "false alarm": "False alarms, surest first", "missed": "Missed"}
 
 
@@ -104,7 +105,7 @@ class _Model:
         if not self.calibration:
             return np.full(probabilities.shape, np.nan)
         points = self.calibration.operating_points[OPERATING_POINT]
-        thresholds = np.array([points[label].threshold for label in self.task.labels])
+        thresholds = np.array([points.get(label, UNDEFINED).threshold for label in self.task.labels])
         return np.where(np.isnan(thresholds), np.nan, probabilities >= thresholds)
 
 
@@ -146,10 +147,13 @@ def _calibrate(net: Ensemble, source: Supply, films: DataSet, limit: int | None)
         return None
     table, seen = read_and_look(net, validation, "validation films", source.most_unreadable)
     try:
-        return calibrate(seen.logits, table.labels, net.task.labels, net.task.kind)
+        made = calibrate(seen.logits, table.labels, net.task.labels, net.task.kind)
     except TrainingDataError as error:
         print(f"Not calibrated, and without operating points: {error}")
         return None
+    if made.uncalibrated:
+        print(f"Not calibrated, and without operating points: {', '.join(made.uncalibrated)}; {ALIKE}.")
+    return made
 
 
 def _held_out(net: Ensemble, source: Supply, films: DataSet) -> FilmTable:
@@ -206,9 +210,16 @@ def _about(options: argparse.Namespace, model: _Model) -> dict[str, str]:
         "Task": net.task.title,
         "Network": f"{net.describe()}, {sizes}",
         "Trained on": f"{', '.join(films)} films, best epoch {', '.join(str(m.epoch) for m in net.records)}",
-        "Probabilities": "calibrated on the validation films" if model.calibration else "not calibrated",
+        "Probabilities": _calibrated(model.calibration),
         "Command": f"python Model_Training/test.py {runs} {_flags(options)}",
     }
+
+
+def _calibrated(made: Calibration | None) -> str:
+    if made is None:
+        return "not calibrated"
+    but = f", but not {', '.join(made.uncalibrated)}: {ALIKE}" if made.uncalibrated else ""
+    return f"calibrated on the validation films{but}"
 
 
 def _flags(options: argparse.Namespace) -> str:

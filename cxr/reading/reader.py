@@ -10,7 +10,7 @@ from cxr import __version__
 from cxr.errors import SettingError
 from cxr.films.film import Film
 from cxr.films.prepare import Box, prepare
-from cxr.modelfile import KINDS, ModelInfo, OperatingPoint, apply_calibration, drawn_logits
+from cxr.modelfile import KINDS, ModelInfo, OperatingPoint, drawn_logits
 from cxr.reading.derived import DerivedEngine
 from cxr.reading.engine import SHIPPED, Engine, Outputs
 from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report, findings_of
@@ -84,9 +84,9 @@ class Reader:
         )
 
     def _findings(self, outputs: Outputs) -> tuple[Finding, ...]:
-        """Calibrated findings of one film, in the model's order."""
-        kind, platt = self.info.kind, [self.info.platt[label] for label in self.info.labels]
-        probabilities = apply_calibration(outputs.logits, platt, kind)  # (1, K)
+        """Findings of one film, in the model's order."""
+        kind = self.info.kind
+        probabilities = self.info.probabilities(outputs.logits)  # (1, K)
         drawn = drawn_logits(outputs.logits, self.info)  # (D, 1, K)
         drawn = outputs.drawn if drawn is None else drawn
         ends = None if drawn is None else intervals(KINDS[kind](drawn), probabilities)[0]
@@ -99,11 +99,15 @@ class Reader:
         return np.asarray(np.rint(shares * 255), np.uint8)
 
 
-def points_of(info: ModelInfo, name: str) -> dict[str, OperatingPoint]:
-    """The set `name` of the model's operating points, in the order of its labels. Raises SettingError without it."""
+def points_of(info: ModelInfo, name: str) -> dict[str, OperatingPoint | None]:
+    """The set `name` of the model's operating points, in the order of its labels; None for those not calibrated.
+
+    Raises:
+        SettingError: the model has no such set.
+    """
     if name not in info.operating_points:
         known = ", ".join(info.operating_points)
         raise SettingError(
             f"The model {info.name} has no operating points {name!r}; set CXR_OPERATING_POINT to {known}."
         )
-    return {label: info.operating_points[name][label] for label in info.labels}
+    return {label: info.operating_points[name].get(label) for label in info.labels}

@@ -24,8 +24,8 @@ class Finding:
     """One label's answer."""
 
     label: str
-    probability: float  # calibrated, in [0, 1]
-    operating_point: OperatingPoint
+    probability: float  # in [0, 1]; calibrated where there is an operating point
+    operating_point: OperatingPoint | None  # None: the validation films were all alike in this label
     above: bool  # multilabel: at or above the operating point; multiclass: the most probable of all
     interval: tuple[float, float] | None = None  # 95 %, of the calibration alone; None where the model has none
 
@@ -46,11 +46,11 @@ def title_of(label: str) -> str:
 
 def findings_of(
     probabilities: Iterable[float],
-    points: Mapping[str, OperatingPoint],
+    points: Mapping[str, OperatingPoint | None],
     kind: str,
     intervals: NDArray[np.float64] | None = None,
 ) -> tuple[Finding, ...]:
-    """Findings of calibrated probabilities (K,), in the order of `points`; the one rule of what is above.
+    """Findings of probabilities (K,), in the order of `points`; the one rule of what is above.
 
     `intervals` (K, 2) are low and high; NaN where there is none.
     """
@@ -58,7 +58,7 @@ def findings_of(
     if kind == "multiclass":
         above = [k == int(np.argmax(given)) for k in range(len(given))]
     else:
-        above = [p >= point.threshold for p, point in zip(given, points.values(), strict=True)]
+        above = [point is not None and p >= point.threshold for p, point in zip(given, points.values(), strict=True)]
     ends = [None] * len(given) if intervals is None else [_interval(*pair) for pair in intervals.tolist()]
     return tuple(Finding(*parts) for parts in zip(points, given, points.values(), above, ends, strict=True))
 
@@ -123,15 +123,34 @@ class Report:
     def ranked(self) -> list[Finding]:
         """Findings, the furthest above its own operating point first (log odds, so rare findings compare fairly).
 
-        The classes of a multiclass model share one whole, so there the most probable comes first.
+        Those without one come last. The classes of a multiclass model share one whole, so there the most probable comes
+        first.
         """
         if self.model.multiclass:
             return sorted(self.findings, key=lambda f: -f.probability)
-        return sorted(self.findings, key=lambda f: _logit(f.operating_point.threshold) - _logit(f.probability))
+        return sorted(self.findings, key=_below_its_point)
+
+    def uncalibrated(self) -> list[Finding]:
+        """The findings without an operating point, which are never above."""
+        return [finding for finding in self.findings if finding.operating_point is None]
 
     def alarms(self) -> list[Finding]:
         """The findings above that stand for a disease, ranked."""
         return [finding for finding in self.ranked() if finding.alarm]
+
+    def headline(self) -> str:
+        """What was read, in a few words. A label of the healthy may be above without an alarm."""
+        alarms, top = self.alarms(), self.top()
+        if self.model.multiclass:
+            return f"Most probable: {top.title}"
+        if not alarms:
+            who = f"Only “{top.title}”" if top.above else "No finding"
+            return f"{who} above its operating point"
+        asked = sum(f.label not in HEALTHY and f.operating_point is not None for f in self.findings)
+        if asked == 1:
+            return f"{top.title} above its operating point"
+        whose = "its operating point" if len(alarms) == 1 else "their operating points"
+        return f"{len(alarms)} of {asked} findings above {whose}"
 
     def top(self) -> Finding:
         """The first alarm, else the first in rank."""
@@ -201,6 +220,12 @@ class Report:
         return np.asarray(square[rows, columns], np.uint8)
 
 
+def _below_its_point(finding: Finding) -> float:
+    """Log odds from the probability up to the operating point; infinite without one."""
+    point = finding.operating_point
+    return float("inf") if point is None else _logit(point.threshold) - _logit(finding.probability)
+
+
 def _logit(probability: float) -> float:
     clipped = min(max(probability, 1e-7), 1 - 1e-7)
     return float(np.log(clipped / (1 - clipped)))
@@ -208,7 +233,7 @@ def _logit(probability: float) -> float:
 
 def _finding(raw: dict[str, Any]) -> Finding:
     interval = raw.get("interval")
-    point = OperatingPoint(**raw["operating_point"])
+    point = OperatingPoint(**raw["operating_point"]) if raw["operating_point"] else None
     return Finding(**{**raw, "operating_point": point, "interval": tuple(interval) if interval else None})
 
 

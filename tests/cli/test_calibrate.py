@@ -63,7 +63,7 @@ def _site(films: Path) -> dict[str, Any]:
     return dict(json.loads((films.parent / "site.json").read_text()))
 
 
-def test_a_site_gets_the_calibration_of_its_own_films(
+def test_labels_of_enough_patients_are_calibrated_on_the_sites_films_and_the_others_keep_the_models(
     films: Path, adults: Path, seen: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mass = (np.arange(FILMS) % 3 == 0).astype(float)
@@ -112,7 +112,7 @@ def test_calibrating_again_starts_from_the_models_own_calibration(
 
 
 @pytest.mark.usefixtures("seen")
-def test_what_is_written_is_what_predict_and_the_desk_read_with(
+def test_predict_reads_with_the_calibration_that_was_written_and_says_so(
     films: Path, adults: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [f"{n}.png,{int(n % 4 == 0)}" for n in range(FILMS)]
@@ -144,7 +144,9 @@ def test_films_that_cannot_be_read_are_named_and_left_out(
     assert _site(films)["sample"]["films"] == 39
 
 
-def test_classes_get_shifts_and_a_derived_task_its_own_scaling(films: Path, children: Path, seen: np.ndarray) -> None:
+def test_classes_share_a_slope_and_the_more_frequent_one_gets_the_larger_intercept(
+    films: Path, children: Path, seen: np.ndarray
+) -> None:
     rows = [f"{n}.png,{int(n % 4 == 0)},{int(n % 4 == 1)},{int(n % 4 > 1)}" for n in range(FILMS)]
     table = _table(films.parent, "film,bacterial,viral,normal", rows)
     assert _calibrate(table, films, children) == 0
@@ -173,7 +175,7 @@ def test_a_derived_task_is_calibrated_on_its_own_log_odds(films: Path, children:
 
 
 @pytest.mark.parametrize("out", ["absent/site.json", "."])
-def test_a_file_that_cannot_be_written_is_said_before_any_film_is_read(
+def test_an_out_that_cannot_be_written_is_refused_before_any_film_is_read(
     out: str, films: Path, adults: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(_: Reader, film: Film) -> None:
@@ -186,32 +188,69 @@ def test_a_file_that_cannot_be_written_is_said_before_any_film_is_read(
     assert "cannot be written; give --out a file in a folder that is there" in capsys.readouterr().err
 
 
-def test_too_few_films_of_every_label_are_told(films: Path, adults: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_calibrated_where_every_label_has_too_few_films(
+    films: Path, adults: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert _calibrate(_table(films.parent, "film,Mass", ["0.png,1", "1.png,0"]), films, adults) == 1
     assert "Nothing can be calibrated on these films; label more of them." in capsys.readouterr().err
 
 
-def test_labels_that_contradict_the_model_are_refused(
+def test_a_label_that_contradicts_the_model_keeps_the_models_own_calibration(
     films: Path, adults: Path, seen: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    column = Reader.load(adults).info.labels.index("Mass")
-    rows = [f"{n}.png,{int(seen[n, column] < 0)}" for n in range(FILMS)]
-    assert _calibrate(_table(films.parent, "film,Mass", rows), films, adults) == 1
-    assert "These films contradict the model in Mass" in capsys.readouterr().err
+    mass, nodule = (Reader.load(adults).info.labels.index(label) for label in ("Mass", "Nodule"))
+    rows = [f"{n}.png,{int(seen[n, mass] < 0)},{int(seen[n, nodule] > 0.2)}" for n in range(FILMS)]
+    assert _calibrate(_table(films.parent, "film,Mass,Nodule", rows), films, adults) == 0
+    made, printed = _site(films), capsys.readouterr().out
+    assert "keeps the model's own calibration (these films contradict the model" in printed
+    assert made["figures"]["Mass"]["kept"].startswith("these films contradict the model")
+    parts = [made["platt"], made["resampled"], *made["operating_points"].values()]
+    assert [list(part) for part in parts] == [["Nodule"]] * 5
+    assert made["sample"]["labels"] == ["Nodule"]
+
+
+@pytest.mark.parametrize(("task", "header"), [("chestxray8", "Mass"), ("pneumonia3", "bacterial,viral,normal")])
+def test_films_that_contradict_the_model_in_every_label_are_refused(
+    task: str, header: str, films: Path, seen: np.ndarray, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("cxr.cli.calibrate.FEWEST_PATIENTS", 5)
+    model = tiny_model(films.parent / "model.onnx", task, [0.0] * (8 if task == "chestxray8" else 3))
+    mass = Reader.load(model).info.labels.index("Mass") if task == "chestxray8" else 0
+    one = [str(int(seen[n, mass] < 0)) for n in range(FILMS)]
+    least = [",".join(str(int(k == seen[n, :3].argmin())) for k in range(3)) for n in range(FILMS)]
+    rows = [f"{n}.png,{(one if task == 'chestxray8' else least)[n]}" for n in range(FILMS)]
+    assert _calibrate(_table(films.parent, f"film,{header}", rows), films, model) == 1
+    assert "look at the labels" in (error := capsys.readouterr().err)
+    assert "these films contradict the model" in error and error.count("\n") == 1
     assert not (films.parent / "site.json").exists()
 
 
-def test_a_very_long_name_is_no_film(films: Path, adults: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_films_with_a_zero_but_no_class_are_left_out_counted_and_named(
+    films: Path, children: Path, seen: np.ndarray, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cxr.cli.calibrate.FEWEST_PATIENTS", 5)
+    rows = [f"{n}.png,{','.join(str(int(k == seen[n, :3].argmax())) for k in range(3))}" for n in range(36)]
+    rows += [f"{n}.png,0,," for n in range(36, FILMS)]
+    assert _calibrate(_table(films.parent, "film,bacterial,viral,normal", rows), films, children) == 0
+    printed = capsys.readouterr().out
+    assert "films: 36 of 40" in printed
+    assert "whose class is not known, left out: 4 (36.png, 37.png, 38.png, 39.png)" in printed
+
+
+def test_a_name_too_long_for_a_file_is_refused_with_its_line(
+    films: Path, adults: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert _calibrate(_table(films.parent, "film,Mass", [f"{'long' * 100}.png,1"]), films, adults) == 1
     assert "line 2" in capsys.readouterr().err
 
 
-def test_films_without_a_label_are_none(films: Path, adults: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_csv_that_labels_no_film_is_refused(films: Path, adults: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _calibrate(_table(films.parent, "film,Mass", ["0.png,"]), films, adults) == 1
     assert "None of the films has a label and can be read" in capsys.readouterr().err
 
 
-def test_calibrating_needs_no_torch() -> None:
+def test_the_command_imports_neither_torch_nor_pandas() -> None:
     """All that the command imports when it is called, where torch and pandas cannot be imported."""
     modules = "cxr.learning.calibration, cxr.reading.labels, cxr.reading.readers, cxr.films.read"
     code = f"import sys; sys.modules['torch'] = sys.modules['pandas'] = None; import {modules}"

@@ -14,7 +14,7 @@ from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.tasks import CHESTXRAY14
 from tests.phantom import phantom_png
-from tests.reading.tiny import tiny_model
+from tests.reading.tiny import tiny_info, tiny_model, without_calibration, write_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,7 +112,7 @@ def test_the_task_chooses_the_model_and_the_columns(
 
 def test_a_named_model_is_read_with_alone(film: Path, children: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(film), "--model", str(children), "--task", "chestxray14"]) == 1
-    assert "no model of the task 'chestxray14' here; choose one of: pneumonia3, pneumonia." in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("or choose one of: pneumonia3, pneumonia.\n")
 
 
 def test_of_classes_the_most_probable_is_said_and_drawn(
@@ -137,9 +137,12 @@ def test_a_healthy_class_is_no_alarm(film: Path, tmp_path: Path, capsys: pytest.
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--task", "chestxray8"], "no model of the task 'chestxray8' here; choose one of: chestxray14"),
+        (
+            ["--task", "covid4"],
+            "no model of the task 'covid4' here; give one with --model or CXR_MODEL, or choose one of: ",
+        ),
         (["--csv", "/nowhere/out.csv"], "cannot be written"),
-        (["--model", "absent.onnx"], "There is no model file absent.onnx"),
+        (["--model", "absent.onnx"], "model file 'absent.onnx' cannot be opened (No such file or directory); give"),
     ],
 )
 def test_a_wrong_flag_ends_in_one_sentence(
@@ -155,6 +158,25 @@ def test_a_wrong_flag_ends_in_one_sentence(
 def test_a_folder_without_films_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(tmp_path)]) == 1
     assert "no PNG, JPEG or DICOM file" in capsys.readouterr().err
+
+
+def test_a_healthy_label_above_is_not_called_no_finding_above(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tiny_model(tmp_path / "own.onnx", "chexpert14", [3.0, *[-9.0] * 13])
+    assert main(["predict", str(film), "--model", str(model)]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "  Only “No finding” above its operating point."
+
+
+def test_a_label_that_could_not_be_calibrated_is_printed_as_such(
+    film: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = without_calibration(tiny_info("chestxray8"), "Mass")
+    model = write_model(tmp_path / "own.onnx", info, [9.0] * 8, [0.0] * 8)
+    assert main(["predict", str(film), "--model", str(model)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "  7 of 7 findings above their operating points."
+    assert " ".join(lines[9].split()) == "- Mass 100.0% (not calibrated, no operating point)"
 
 
 def test_the_two_doors_answer_alike(film: Path) -> None:

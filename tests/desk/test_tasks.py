@@ -5,15 +5,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from cxr.desk.store import NewFilm, Store
-from cxr.desk.tables import State
+from cxr.desk.tables import FilmRow, State
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk, sentence_of
-from tests.reading.tiny import tiny_model
+from tests.reading.tiny import tiny_info, tiny_model, without_calibration, write_model
 
 LONG_AGO_S = -1.0
 VIRAL, HEALTHY = (0.0, 2.0, 1.0), (0.0, 0.0, 3.0)
@@ -40,12 +41,12 @@ def healthy(tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def _leave_waiting(folder: Path, content: bytes, task: str) -> str:
-    """A film that a crashed desk took in and did not read."""
+def _leave_waiting(folder: Path, content: bytes, task: str, lease_s: float = LONG_AGO_S) -> str:
+    """A film that a crashed desk took in and did not read, or that another one is reading."""
     folder.mkdir(exist_ok=True)
     store = Store(f"sqlite:///{folder / 'desk.sqlite3'}", folder)
-    claim = store.add(content, NewFilm("child.png", "PNG", task, "upload", b"thumbnail", gradcam=False), LONG_AGO_S)
-    assert store.begin(claim, LONG_AGO_S)
+    claim = store.add(content, NewFilm("child.png", "PNG", task, "upload", b"thumbnail", gradcam=False), lease_s)
+    assert store.begin(claim, lease_s)
     store.close()
     return claim.film_id
 
@@ -183,13 +184,62 @@ def test_a_film_whose_task_is_gone_waits_says_so_and_is_read_when_its_model_is_b
         assert desk.client.get(f"/api/v1/films/{film_id}").get_json()["state"] == "read"
 
 
-def test_a_film_whose_model_cannot_be_loaded_waits(tmp_path: Path, film_png: bytes) -> None:
+def test_a_film_whose_model_cannot_be_loaded_waits_and_keeps_no_other_from_being_read(
+    tmp_path: Path, film_png: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     film_id = _leave_waiting(tmp_path / "instance", film_png, "pneumonia3")
-    readers = _readers(tmp_path / "models")
-    (tmp_path / "models" / "children.onnx").unlink()
-    with open_desk(tmp_path, readers) as desk:
-        desk.intake.pick_up()
-        assert desk.client.get(f"/api/v1/films/{film_id}").get_json()["state"] == State.WAITING
+    other = _leave_waiting(tmp_path / "instance", film_png, "chestxray8")
+    with open_desk(tmp_path, _readers(tmp_path / "models")) as desk:
+        load = desk.intake.readers.of
+        with mock.patch.object(desk.intake.readers, "of", lambda task: load(task) if task == "chestxray8" else 1 / 0):
+            assert desk.intake.pick_up() == 1
+        assert desk.intake.store.film(other).state == State.READ
+        assert desk.intake.store.film(film_id).state == State.WAITING
+        assert f"film {film_id} waits: its model cannot be loaded" in caplog.text
+
+
+def test_a_film_that_another_desk_is_reading_is_not_called_unread(tmp_path: Path, film_png: bytes) -> None:
+    film_id = _leave_waiting(tmp_path / "instance", film_png, "pneumonia3", lease_s=60)
+    with open_desk(tmp_path, _readers(tmp_path / "models", children=None)) as desk:
+        assert desk.client.get(f"/api/v1/films/{film_id}").get_json()["error"] is None
+        assert "This film is being read" in desk.client.get(f"/films/{film_id}").text
+
+
+def test_a_film_of_a_task_that_nobody_knows_any_more_gets_no_verdict(tmp_path: Path, film_png: bytes) -> None:
+    with open_desk(tmp_path, _readers(tmp_path / "models")) as desk:
+        film_id = desk.api_upload("child.png", film_png, task="pneumonia3").get_json()["id"]
+        desk.intake.store._change({"task": "scurvy2"}, FilmRow.id == film_id)
+        assert desk.films()[0]["verdict"] is None
+        listed = desk.client.get("/films").text
+        assert "above" not in listed.split('class="film-result"')[1] and ">Read</span>" in listed
+
+
+def test_a_healthy_label_is_no_finding_above(tmp_path: Path, film_png: bytes) -> None:
+    calm = tiny_model(tmp_path / "calm.onnx", "chexpert14", [3.0, *[-9.0] * 13])
+    with open_desk(tmp_path, Readers.find(Settings(), [calm], shipped=None)) as desk:
+        shown = _page(desk, desk.api_upload("a.png", film_png).get_json())
+        assert "Only “No finding” above its operating point" in shown
+        assert "No other finding reaches the threshold" in shown
+    ill = tiny_model(tmp_path / "ill.onnx", "chexpert14", [3.0, 9.0, *[-9.0] * 12])
+    with open_desk(tmp_path, Readers.find(Settings(), [ill], shipped=None)) as desk:
+        shown = _page(desk, desk.api_upload("a.png", film_png).get_json())
+        assert "1 of 13 findings above its operating point" in shown
+
+
+def test_a_label_that_could_not_be_calibrated_is_shown_as_such_and_never_as_above(
+    tmp_path: Path, film_png: bytes
+) -> None:
+    info = without_calibration(tiny_info("chestxray8"), "Mass")
+    file = write_model(tmp_path / "eight.onnx", info, [-9.0, 2.0, *[9.0] * 6], [0.0] * 8)
+    with open_desk(tmp_path, Readers.find(Settings(), [file], shipped=None)) as desk:
+        film = desk.api_upload("a.png", film_png).get_json()
+        mass = film["findings"][info.labels.index("Mass")]
+        assert (mass["operating_point"], mass["above"], mass["interval"]) == (None, False, None)
+        assert mass["probability"] == pytest.approx(0.99988, abs=1e-4)
+        shown = _page(desk, film)
+    assert "6 of 7 findings above their operating points" in shown
+    assert "Not calibrated: Mass." in shown and "Mass not calibrated no operating point" in shown
+    assert "Mass 100 % none, and not calibrated" in shown
 
 
 def test_a_film_that_was_read_stays_readable_when_its_task_is_gone(tmp_path: Path, film_png: bytes) -> None:
@@ -213,7 +263,7 @@ def test_a_model_file_that_vanished_refuses_the_film_before_it_is_stored(several
     (several.folder / "models" / "children.onnx").unlink()
     answer = several.api_upload("child.png", film_png, task="pneumonia3")
     assert answer.status_code == 500
-    assert "There is no model file children.onnx" in answer.get_json()["error"]
+    assert "The model file 'children.onnx' cannot be opened" in answer.get_json()["error"]
     assert several.keeps_nothing()
     assert several.api_upload("adult.png", film_png).status_code == 201
 

@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
-from cxr.errors import TrainingDataError
 from cxr.films.prepare import prepare
 from cxr.films.read import read_film
 from cxr.learning.boxes import read_nih_boxes
@@ -57,9 +55,3 @@ def test_calibration_says_on_how_many_positive_films_a_point_was_found() -> None
     fitted = calibrate(truth * 2 + random.normal(size=truth.shape).astype(np.float32), truth, ("Mass", "Nodule"))
     assert [fitted.operating_points["youden"][label].positives for label in ("Mass", "Nodule")] == [20, 40]
     assert fitted.probabilities(np.zeros((3, 2), np.float32)).shape == (3, 2)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_a_label_of_one_class_cannot_be_calibrated(share: float) -> None:
-    with pytest.raises(TrainingDataError, match="all alike in Mass"):
-        calibrate(np.zeros((4, 1), np.float32), np.full((4, 1), share, np.float32), ("Mass",))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cxr.errors import TrainingDataError
 from cxr.learning.calibration import _halves, calibrate, out_of_fold, patients_of_each
 from cxr.modelfile import Platt, apply_calibration
 from cxr.scaling import fit_platt, fit_temperature, sigmoid, softmax
@@ -46,6 +47,30 @@ def test_labels_of_a_multilabel_model_are_calibrated_each_by_itself() -> None:
     assert len({p.slope for p in fitted.platt.values()}) == 3
     alone = calibrate(logits[:, :1], truth[:, :1], LABELS[:1])
     np.testing.assert_allclose(fitted.probabilities(logits)[:, 0], alone.probabilities(logits[:, :1])[:, 0])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, np.nan])
+def test_a_label_in_which_the_films_are_all_alike_stays_uncalibrated_and_the_others_are_not_touched(
+    share: float,
+) -> None:
+    logits, truth = _validation()
+    truth[:, 1] = share
+    fitted = calibrate(logits, truth, LABELS, patients=np.arange(300).astype(str))
+    rest = calibrate(logits[:, [0, 2]], truth[:, [0, 2]], ("covid", "normal"), patients=np.arange(300).astype(str))
+    assert fitted.uncalibrated == ("pneumonia",)
+    assert (fitted.platt, fitted.operating_points, fitted.resampled) == (
+        rest.platt, rest.operating_points, rest.resampled,
+    )  # fmt: skip
+    np.testing.assert_allclose(fitted.probabilities(logits)[:, 1], sigmoid(logits[:, 1]))
+
+
+def test_nothing_is_calibrated_where_no_label_or_one_class_of_several_has_both_kinds_of_films() -> None:
+    logits, truth = _validation()
+    with pytest.raises(TrainingDataError, match="all alike in covid, so nothing can be calibrated"):
+        calibrate(logits[:, :1], truth[:, :1] * 0, LABELS[:1])
+    truth[:, 0] = 0
+    with pytest.raises(TrainingDataError, match="all alike in covid, so nothing can be calibrated"):
+        calibrate(logits, truth, LABELS, "multiclass")
 
 
 def test_a_model_of_unknown_kind_has_no_probabilities() -> None:

@@ -21,11 +21,7 @@ NAN = float("nan")
 LABELS = ("Effusion", "Mass", "Hernia")
 TRUTH = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0], [0, NAN, 0]], np.float32)
 SCORES = np.array([[0.9, 0.2, 0.1], [0.4, 0.8, 0.1], [0.6, 0.7, 0.2], [0.2, 0.6, 0.1], [0.1, 0.1, 0.1], [0.3, 0.9, 0]])
-POINTS = {
-    "Effusion": OperatingPoint(0.5, 0.8, 0.7),
-    "Mass": OperatingPoint(0.5, 0.9, 0.6),
-    "Hernia": OperatingPoint(NAN, NAN, NAN),
-}
+POINTS = {"Effusion": OperatingPoint(0.5, 0.8, 0.7), "Mass": OperatingPoint(0.5, 0.9, 0.6)}  # Hernia has none
 
 
 def films(truth: Array = TRUTH, labels: tuple[str, ...] = LABELS) -> FilmTable:
@@ -94,9 +90,12 @@ def test_decisions_at_operating_points_found_elsewhere() -> None:
     assert found.all_right.value == 3 / 6
 
 
-def test_operating_points_must_name_every_label() -> None:
-    with pytest.raises(TrainingDataError, match="'youden' lack Hernia"):
-        evaluate(SCORES, films(), operating_points={"youden": {k: v for k, v in POINTS.items() if k != "Hernia"}})
+def test_nothing_is_decided_of_a_label_without_an_operating_point() -> None:
+    evaluation = evaluate(SCORES, films(), draws=20, operating_points={"youden": POINTS})
+    hernia = evaluation.decisions[0].labels[2]
+    assert np.isnan([hernia.threshold, hernia.validation_sensitivity, hernia.rates.specificity.value]).all()
+    assert (hernia.false_positives, hernia.true_negatives) == (0, 0)
+    assert json.loads(evaluation.to_json())["decisions"][0]["labels"][2]["threshold"] is None
 
 
 def test_scores_must_be_finite_and_fit_the_table() -> None:

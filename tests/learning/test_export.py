@@ -8,7 +8,6 @@ import onnx
 import pytest
 import torch
 
-from cxr.errors import TrainingDataError
 from cxr.learning.batches import prepared
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
@@ -89,13 +88,17 @@ def test_the_file_tells_everything_about_the_model(exported: Path) -> None:
     assert ModelInfo.from_json(info.to_json()) == info
 
 
-def test_a_label_without_positive_films_cannot_be_given_an_operating_point(
+def test_a_label_without_positive_films_is_exported_without_calibration_and_operating_points(
     net: Ensemble, seen: Seen, films: PackedFilms
 ) -> None:
     labels = films.labels.copy()
     labels[:, 13] = 0
-    with pytest.raises(TrainingDataError, match="all alike in Hernia"):
-        describe(net, "tiny", table_of(labels, net.task.labels), seen, films)
+    info = describe(net, "tiny", table_of(labels, net.task.labels), seen, films)[1]
+    again = ModelInfo.from_json(info.to_json())
+    assert again == info and again.uncalibrated == ("Hernia",)
+    assert all("Hernia" not in part for part in (info.platt, info.resampled, *info.operating_points.values()))
+    assert info.map_scale["Hernia"] == pytest.approx(np.percentile(seen.maps[:, 13].max(axis=(1, 2)), 99))
+    assert info.training["validation"]["auroc"]["Hernia"] is None
 
 
 def test_the_area_of_a_class_among_several_is_that_of_its_probability() -> None:

@@ -104,7 +104,9 @@ def test_a_label_that_all_validation_films_are_alike_in_is_named_before_training
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     warn_of_labels(table_of(np.array([[1, 0], [0, np.nan]], np.float32)))
-    assert capsys.readouterr().err.startswith("No validation film is positive in Hernia: nothing can be calibrated")
+    assert capsys.readouterr().err.startswith(
+        "No validation film is positive in Hernia: no calibration and no operating"
+    )
     warn_of_labels(table_of(np.eye(2, dtype=np.float32)))
     assert capsys.readouterr().err == ""
 

@@ -22,7 +22,7 @@ from cxr.settings import Settings
 from cxr.tasks import CHESTXRAY14
 from predictions import Predictor
 from tests.phantom import draw_phantom, phantom_png
-from tests.reading.tiny import DRAWS, drawn_model, tiny_info, tiny_model, write_model
+from tests.reading.tiny import DRAWS, drawn_model, tiny_info, tiny_model, without_calibration, write_model
 
 PHANTOM = Film(draw_phantom(64, 64), Metadata("PNG", 8))
 
@@ -89,7 +89,7 @@ def test_the_public_face_refuses_what_is_no_film() -> None:
 
 
 def test_a_missing_model_is_named() -> None:
-    with pytest.raises(ModelFileError, match=r"There is no model file nothing\.onnx"):
+    with pytest.raises(ModelFileError, match=r"The model file 'nothing\.onnx' cannot be opened"):
         Reader.load("nothing.onnx")
 
 
@@ -168,10 +168,28 @@ def test_draws_that_are_no_draws_are_refused(draws: object) -> None:
         ModelInfo.from_json(json.dumps({**stored, "resampled": draws}))
 
 
-def test_a_model_without_calibration_of_a_label_is_refused() -> None:
+def test_a_label_without_calibration_and_operating_points_gets_the_plain_sigmoid(tmp_path: Path) -> None:
+    info = without_calibration(tiny_info("chestxray8", slope=0.5), "Mass")
+    file = write_model(tmp_path / "eight.onnx", info, [1.0] * 8, [0.0] * 8)
+    report = Reader.load(file, Settings(precision="f32")).read(Film(draw_phantom(64, 64), Metadata("PNG", 8)))
+    assert Reader.load(file).info.uncalibrated == ("Mass",)
+    assert report.finding("Mass").probability == pytest.approx(sigmoid(1.0))
+    assert report.finding("Nodule").probability == pytest.approx(sigmoid(0.5))
+    assert report.finding("Mass").operating_point is None and not report.finding("Mass").above
+
+
+@pytest.mark.parametrize("part", ["platt", "map_scale"])
+def test_a_multiclass_model_without_a_part_of_a_class_is_refused(part: str) -> None:
+    stored = json.loads(tiny_info("covid3").to_json())
+    del stored[part]["covid"]
+    with pytest.raises(ModelFileError, match="and its other parts differ in covid; export it again"):
+        ModelInfo.from_json(json.dumps(stored))
+
+
+def test_a_label_with_operating_points_but_no_calibration_is_refused() -> None:
     info = Engine(SHIPPED).info
     lacking = replace(info, platt={label: p for label, p in info.platt.items() if label != "Mass"})
-    with pytest.raises(ModelFileError, match="no calibration for Mass"):
+    with pytest.raises(ModelFileError, match=r"operating points .* and its other parts differ in Mass"):
         ModelInfo.from_json(lacking.to_json())
 
 

@@ -43,8 +43,17 @@ def test_a_finding_is_above_from_its_own_operating_point_on() -> None:
 
 
 def test_a_finding_without_an_operating_point_is_never_above() -> None:
-    nan = float("nan")
-    assert not findings_of([1.0], {"Mass": OperatingPoint(nan, nan, nan)}, "multilabel")[0].above
+    assert not findings_of([1.0], {"Mass": None}, "multilabel")[0].above
+
+
+def test_a_finding_without_an_operating_point_comes_last_and_is_counted_nowhere() -> None:
+    points = {"Mass": None, "Hernia": OperatingPoint(0.1, 0.8, 0.7), "Edema": OperatingPoint(0.2, 0.8, 0.7)}
+    report = dataclasses.replace(_report(), findings=findings_of([0.99, 0.2, 0.1], points, "multilabel"))
+    assert [f.label for f in report.ranked()] == ["Hernia", "Edema", "Mass"]
+    assert [f.label for f in report.uncalibrated()] == ["Mass"]
+    assert report.headline() == "1 of 2 findings above its operating point"
+    again = Report.restore(report.to_json(), report.maps_png())
+    assert again.findings == report.findings
 
 
 def test_of_classes_the_most_probable_alone_is_above_whatever_the_operating_points() -> None:

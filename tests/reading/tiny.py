@@ -41,6 +41,16 @@ def tiny_info(task: str, *, slope: float = 1.0) -> ModelInfo:
     )
 
 
+def without_calibration(info: ModelInfo, label: str) -> ModelInfo:
+    """As a model is exported whose validation films were all alike in `label`."""
+    points = {
+        name: {known: p for known, p in points.items() if known != label}
+        for name, points in info.operating_points.items()
+    }
+    platt = {known: p for known, p in info.platt.items() if known != label}
+    return dataclasses.replace(info, platt=platt, operating_points=points)
+
+
 # Draws of a calibration around slope 1: 41 slopes from 0.8 to 1.2, as Resampled.
 DRAWS = tuple((0.8 + 0.01 * n, 0.0) for n in range(41))
 
