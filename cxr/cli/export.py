@@ -69,7 +69,7 @@ def _export(options: argparse.Namespace) -> None:
     _write(net, space, info, table.paths[:PROOF_FILMS], seen.logits[:PROOF_FILMS], options.out)
     print(f"validation mean AUROC {info.training['validation']['mean_auroc']:.4f}")
     if info.uncalibrated:
-        print(f"not calibrated, never called above (validation films all alike): {', '.join(info.uncalibrated)}")
+        print(f"not calibrated, for lack of validation films, and never above: {', '.join(info.uncalibrated)}")
 
 
 def _check_packages() -> None:

@@ -34,7 +34,7 @@ from cxr.tasks import TASKS, Task
 GALLERY_SIDE = 224  # pixels
 GALLERY_FILMS = 24
 OPERATING_POINT = "youden"  # by which the gallery tells right from wrong, as the desk does by default
-ALIKE = "the validation films are all alike in it"
+LACK = "for lack of validation films with it and without it"
 HEADINGS = {"found": "Found, surest first", "false alarm": "False alarms, surest first", "missed": "Missed"}
 
 
@@ -152,7 +152,7 @@ def _calibrate(net: Ensemble, source: Supply, films: DataSet, limit: int | None)
         print(f"Not calibrated, and without operating points: {error}")
         return None
     if made.uncalibrated:
-        print(f"Not calibrated, and without operating points: {', '.join(made.uncalibrated)}; {ALIKE}.")
+        print(f"Not calibrated, and without operating points, {LACK}: {', '.join(made.uncalibrated)}")
     return made
 
 
@@ -218,7 +218,7 @@ def _about(options: argparse.Namespace, model: _Model) -> dict[str, str]:
 def _calibrated(made: Calibration | None) -> str:
     if made is None:
         return "not calibrated"
-    but = f", but not {', '.join(made.uncalibrated)}: {ALIKE}" if made.uncalibrated else ""
+    but = f"; {LACK} not {', '.join(made.uncalibrated)}" if made.uncalibrated else ""
     return f"calibrated on the validation films{but}"
 
 

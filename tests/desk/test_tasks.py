@@ -238,7 +238,10 @@ def test_a_label_that_could_not_be_calibrated_is_shown_as_such_and_never_as_abov
         assert mass["probability"] == pytest.approx(0.99988, abs=1e-4)
         shown = _page(desk, film)
     assert "6 of 7 findings above their operating points" in shown
-    assert "Not calibrated: Mass." in shown and "Mass not calibrated no operating point" in shown
+    assert (
+        "Not calibrated, for lack of validation films: Mass." in shown
+        and "Mass not calibrated no operating point" in shown
+    )
     assert "Mass 100 % none, and not calibrated" in shown
 
 

@@ -140,11 +140,16 @@ def test_train_and_test_from_the_command_line(
     assert run_test([str(run), "--data", str(nih_folder), "--out", str(tmp_path / "report")]) == 0
     printed = capsys.readouterr().out
     assert "8 films of 4 patients" in printed
-    assert "Not calibrated, and without operating points: The validation films are all alike in Atelectasis" in printed
-    assert "not calibrated" in (tmp_path / "report" / "report.html").read_text()
+    lack = "for lack of validation films with it and without it"
+    assert f"Not calibrated, and without operating points, {lack}: Atelectasis" in printed
+    assert (
+        f"calibrated on the validation films; {lack} not Atelectasis"
+        in (tmp_path / "report" / "report.html").read_text()
+    )
     figures = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     assert [f["label"] for f in figures["labels"]] == list(TASKS["chestxray8"].labels)
     assert figures["labels"][0]["auroc"]["value"] is None  # no film has Atelectasis
+    assert figures["decisions"][0]["labels"][0]["threshold"] is None
     assert 0 <= figures["mean_auroc"]["value"] <= 1
 
 
