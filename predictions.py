@@ -35,13 +35,16 @@ class Predictor:
         settings = settings or Settings.from_environment()
         return cls(Reader.load(model, settings), Limits.of(settings))
 
-    def predict(self, film: str | os.PathLike[str] | bytes) -> Report:
+    def predict(self, film: str | os.PathLike[str] | bytes, *, anyway: bool = False) -> Report:
         """Read one film, given as a path or as the bytes of a PNG, JPEG or DICOM file.
+
+        A film that the film check refuses has a report without findings, whose `check` says why; `anyway` has it read
+        all the same.
 
         Raises:
             CxrError: the film cannot be read; the message says why and what to do.
         """
-        return self.reader.read(read_film(film, self._limits))
+        return self.reader.read(read_film(film, self._limits, frontal_only=False), anyway=anyway)
 
 
 if __name__ == "__main__":

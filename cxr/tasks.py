@@ -136,6 +136,7 @@ class Task:
     kind: str = "multilabel"  # "multilabel": a sigmoid for each label; "multiclass": one softmax
     preprocessing: Preprocessing = Preprocessing()
     recipe: Recipe = Recipe()
+    ages_years: tuple[float, float] = (16.0, math.inf)  # from, to below: patients like those of the training films
 
 
 CHESTXRAY14 = (
@@ -148,6 +149,7 @@ CHEXPERT14 = (
 )  # fmt: skip
 ADULTS = "adults, frontal films"
 CHILDREN = "children of one to five years, frontal films"
+CHILDREN_YEARS = (1.0, 6.0)
 COVID_ERA = "adults with films like those of the first COVID-19 waves"
 HEALTHY = frozenset({"normal", "No_Finding"})  # labels that raise no alarm
 
@@ -190,8 +192,17 @@ TASKS = {
             "multiclass",
             replace(_SQUASHED, size=_CHILDREN.size),
             _CHILDREN,
+            CHILDREN_YEARS,
         ),
-        Task("pneumonia", "Child's pneumonia", CHILDREN, ("pneumonia",), preprocessing=_SQUASHED, recipe=_BINARY),
+        Task(
+            "pneumonia",
+            "Child's pneumonia",
+            CHILDREN,
+            ("pneumonia",),
+            preprocessing=_SQUASHED,
+            recipe=_BINARY,
+            ages_years=CHILDREN_YEARS,
+        ),
         Task(
             "covid3",
             "COVID-19, another pneumonia, or neither",

@@ -89,10 +89,11 @@ function showProgress(row, event) {
 }
 
 function showFilm(row, film) {
-  counts.read += 1;
-  row.className = film.state === "read" ? "done" : "problem";
+  const read = film.state === "read";
+  counts[film.state === "refused" ? "refused" : "read"] += 1;
+  row.className = read ? "done" : "problem";
   row.querySelector("progress").remove();
-  const link = Object.assign(document.createElement("a"), { href: film.links.page, textContent: "See the reading" });
+  const link = Object.assign(document.createElement("a"), { href: film.links.page, textContent: read ? "See the reading" : "See the film" });
   row.querySelector("p").replaceChildren(`${outcome(film)} `, link);
   if (counts.total === 1) location.assign(film.links.page);
 }

@@ -11,7 +11,7 @@ import pytest
 
 from cxr import cli
 from cxr.cli import COMMANDS
-from cxr.learning import remote_command, testing_command, training_command
+from cxr.learning import check_command, remote_command, testing_command, training_command
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
 from cxr.learning.trunks import ARCHITECTURES
@@ -88,6 +88,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         return cli.parser()
     if command == "remote.py":
         return remote_command.parser()
+    if command == "Model_Training/film_check.py":
+        return check_command.parser()
     parser = argparse.ArgumentParser()
     {"train.py": training_command, "test.py": testing_command}[command].add_flags(parser)
     return parser
@@ -100,7 +102,9 @@ def _command_lines(text: str) -> Iterator[tuple[str, str]]:
     text = text.replace('"${FLAGS[@]}"', flags.group(1) if flags else "")
     before = ""
     for line in text.splitlines():
-        for command, arguments in re.findall(r"\b(train\.py|test\.py|remote\.py|python -m cxr)\b([^`|&>#]*)", line):
+        for command, arguments in re.findall(
+            r"\b(train\.py|test\.py|remote\.py|Model_Training/film_check\.py|python -m cxr)\b([^`|&>#]*)", line
+        ):
             before = command
             yield command, arguments
         if re.match(r"    \.\.\. --", line):  # the line before with other flags

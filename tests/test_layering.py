@@ -14,7 +14,7 @@ FLOORS = (
     {"cxr", "cxr.errors"},
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
     {"cxr.scaling", "cxr.uncertainty"},
-    {"cxr.modelfile"},
+    {"cxr.modelfile", "cxr.checkfile"},
     {"cxr.films"},
     {"cxr.reading", "cxr.learning"},
     {"cxr.desk"},
@@ -24,17 +24,18 @@ FLOORS = (
 # Inside a wing a later module imports earlier ones, never the other way.
 WINGS = {
     "cxr.films": (
-        "film", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata", "dicomsigns",
-        "dicomfile", "dicom", "read",
+        "film", "reasons", "header", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata",
+        "dicomsigns", "dicomfile", "dicom", "read",
     ),
     "cxr.learning": (
         "memory", "faults", "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets",
         "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain", "schedule",
         "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs", "training", "looking",
         "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "checks",
-        "training_command", "remote_command", "testing_command", "commands",
+        "training_command", "remote_command", "testing_command", "commands", "check_pictures", "check_variants",
+        "check_net", "check_training", "check_command",
     ),
-    "cxr.reading": ("engine", "site", "derived", "report", "reader", "readers", "labels"),
+    "cxr.reading": ("engine", "site", "derived", "report", "check", "reader", "readers", "labels"),
     "cxr.desk": (
         "tables", "store", "pictures", "intake", "uploads", "views", "pages", "api", "door", "app", "serve",
     ),

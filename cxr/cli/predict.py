@@ -16,6 +16,7 @@ from tqdm import tqdm
 from cxr.errors import BadRequest, CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
+from cxr.films.reasons import REFUSE, WARN
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.reading.report import DISCLAIMER, Finding, Report
@@ -32,7 +33,11 @@ class Answer:
     path: Path
     film: Film | None = None
     report: Report | None = None
-    error: str = ""
+    error: str = ""  # also of a film that was refused and read anyway
+
+    @property
+    def is_read(self) -> bool:
+        return self.report is not None and bool(self.report.findings)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +49,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="OUT", help="write one row for each film, with all probabilities")
     parser.add_argument(
         "--overlays", type=Path, metavar="DIR", help="write the film with the heat map of each finding above"
+    )
+    parser.add_argument(
+        "--anyway", action="store_true", help="read films that the film check refuses, too; their rows say so"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each film, a line each")
 
@@ -61,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
         table = _table(stack, options.csv, reader) if options.csv else None
         progress = tqdm(files, unit="film", disable=len(files) < 2 or not sys.stderr.isatty())
         for number, file in enumerate(progress, start=1):
-            answer = _answer(file, reader, Limits.of(settings))
-            failed += bool(answer.error)
+            answer = _answer(file, reader, Limits.of(settings), options.anyway)
+            failed += not answer.is_read
             _show(answer, options.json)
             if table:
                 table.writerow(_row(answer, reader))
@@ -85,10 +93,12 @@ def _looks_like_a_film(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in FILM_ENDINGS and not path.name.startswith(".")
 
 
-def _answer(file: Path, reader: Reader, limits: Limits) -> Answer:
+def _answer(file: Path, reader: Reader, limits: Limits, anyway: bool) -> Answer:
     try:
-        film = read_film(file, limits)
-        return Answer(file, film, reader.read(film))
+        film = read_film(file, limits, frontal_only=False)
+        report = reader.read(film, anyway=anyway)
+        mark = "" if report.check.accepted else "Refused, read anyway: " if report.findings else "Refused: "
+        return Answer(file, film, report, mark + report.check.sentence)
     except CxrError as error:
         return Answer(file, error=str(error))
 
@@ -97,10 +107,16 @@ def _show(answer: Answer, as_json: bool) -> None:
     if as_json:
         about = answer.report.to_dict() if answer.report else {"error": answer.error}
         tqdm.write(json.dumps({"path": _name(answer), **about}), file=sys.stdout)
-    elif answer.report:
-        tqdm.write(f"{_name(answer)}\n{_text(answer.report)}", file=sys.stdout)
+    elif answer.report and answer.is_read:
+        tqdm.write(f"{_name(answer)}\n{_checked(answer.report)}{_text(answer.report)}", file=sys.stdout)
     else:
         tqdm.write(f"{_name(answer)}: {answer.error}", file=sys.stderr)
+
+
+def _checked(report: Report) -> str:
+    """A line for each reason of the film check, before the findings."""
+    named = {REFUSE: "READ ANYWAY", WARN: "warning"}
+    return "".join(f"  {named[reason.severity]}: {reason.text}\n" for reason in report.check.reasons)
 
 
 def _name(answer: Answer) -> str:

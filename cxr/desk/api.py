@@ -32,6 +32,12 @@ def film(film_id: str) -> Response:
     return jsonify(film_json(find_film(film_id)))
 
 
+@api.post("/api/v1/films/<film_id>/read-anyway")
+def read_anyway(film_id: str) -> Response:
+    intake().read_anyway(film_id)
+    return jsonify(film_json(find_film(film_id)))
+
+
 @api.delete("/api/v1/films/<film_id>")
 def delete(film_id: str) -> tuple[str, int]:
     intake().delete(film_id)

@@ -80,14 +80,16 @@ class Intake:
             self._housekeeper.join()
         self.store.close()
 
-    def take_in(self, content: bytes, name: str, upload: str, task: str = "") -> str:
+    def take_in(self, content: bytes, name: str, upload: str, task: str = "", *, anyway: bool = False) -> str:
         """Store the film and have it read for `task`, or for the default one; its id.
+
+        `anyway`: also if the film check refuses it.
 
         Raises of the CxrError family before anything is stored.
         """
         reader = self.readers.of(task)
         with self._slots:
-            film = read_film(content, self.limits)
+            film = self._film(content)
             new = NewFilm(
                 name=clean_name(name),
                 format=film.metadata.format,
@@ -97,8 +99,16 @@ class Intake:
                 gradcam=self._writes_heatmaps,
             )
             claim = self.store.add(content, new, self._lease_s)
-            self._read(claim, reader, film)
+            self._read(claim, reader, film, anyway=anyway)
         return claim.film_id
+
+    def read_anyway(self, film_id: str) -> None:
+        """Have a refused film read after all; its report says so. Raises NotFound, or Conflict if it is not refused."""
+        reader = self.readers.of(self.store.film(film_id).task)
+        with self._slots:
+            claim = self.store.reopen(film_id, self._lease_s)
+            log.info("film %s was refused and is read anyway", film_id)
+            self._read(claim, reader, anyway=True)
 
     def delete(self, film_id: str) -> None:
         """Forget a film and all that was made of it. Raises NotFound."""
@@ -107,7 +117,7 @@ class Intake:
     def draw(self, row: FilmRow, picture: Callable[[Film], T]) -> T:
         """A picture of the film, which is decoded again from its stored bytes; both within one slot."""
         with self._slots:
-            return picture(read_film(self.store.content(row), self.limits))
+            return picture(self._film(self.store.content(row)))
 
     def pick_up(self) -> int:
         """Read the films whose lease ran out, here or in a process that died; how many.
@@ -144,13 +154,17 @@ class Intake:
             self.heatmaps.delete(token)
         self.store.forget_heatmaps([token for token in discarded if not self.heatmaps.holds(token)])
 
-    def _read(self, claim: Claim, reader: Reader, film: Film | None = None) -> None:
+    def _film(self, content: bytes) -> Film:
+        """Views from the side and other body parts too: the film check judges them."""
+        return read_film(content, self.limits, frontal_only=False)
+
+    def _read(self, claim: Claim, reader: Reader, film: Film | None = None, *, anyway: bool = False) -> None:
         """Read one claimed film and store the report, or the sentence that says why there is none."""
         if not self.store.begin(claim, self._lease_s):
             return
         try:
-            film = film or read_film(self.store.content(claim), self.limits)
-            self.store.finish(claim, reader.read(film))
+            film = film or self._film(self.store.content(claim))
+            self.store.finish(claim, reader.read(film, anyway=anyway))
         except CxrError as error:
             self.store.fail(claim, str(error))
         except Exception:

@@ -62,6 +62,8 @@ def film(film_id: str) -> str:
     if row.report is None:
         return render_template("unread.html", film=row)
     report = row.report.restore()
+    if not report.findings:
+        return render_template("unread.html", film=row, check=report.check)
     chosen = _chosen(report)
     rows = [_row(report, finding, chosen) for finding in report.ranked()]
     shown = next((row for row in rows if row.chosen), None)
@@ -94,6 +96,12 @@ def pixels(film_id: str) -> Response:
     raw = intake().draw(find_film(film_id), raw_pixels)
     headers = {"Content-Encoding": "gzip", "X-Film-Width": str(raw.width), "X-Film-Height": str(raw.height)}
     return Response(raw.gzip, headers=headers, mimetype="application/octet-stream")
+
+
+@pages.post("/films/<film_id>/read-anyway")
+def read_anyway(film_id: str) -> AnyResponse:
+    intake().read_anyway(film_id)
+    return redirect(url_for("pages.film", film_id=film_id), 303)
 
 
 @pages.post("/films/<film_id>/delete")

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
 from cxr.desk.tables import DiscardedHeatmaps, FilmRow, Refusal, ReportRow, State, open_database
-from cxr.errors import CxrError, NotFound, SettingError
+from cxr.errors import Conflict, CxrError, NotFound, SettingError
 from cxr.reading.report import Report
 
 T = TypeVar("T")
@@ -159,18 +159,31 @@ class Store:
             return self.claim_stale(lease_s, tasks)
         return claim
 
+    def reopen(self, film_id: str, lease_s: float) -> Claim:
+        """refused -> waiting, its report forgotten; the caller holds the claim. Raises NotFound, or Conflict."""
+        token, refused = secrets.token_hex(8), (FilmRow.id == film_id) & (FilmRow.state == State.REFUSED)
+        change = {"state": State.WAITING, "claim": token, "lease_until": time.time() + lease_s, "attempts": 0}
+        with self._write() as session:
+            if not session.execute(update(FilmRow).where(refused).values(change).returning(FilmRow.id)).first():
+                row = _found(session.get(FilmRow, film_id))
+                raise Conflict(f"The film is {row.state}, not refused; look at its page.")
+            session.execute(delete(ReportRow).where(ReportRow.film_id == film_id))
+            row = _found(session.get(FilmRow, film_id))
+            return Claim(row.id, row.sha256, row.task, token)
+
     def finish(self, claim: Claim, report: Report) -> bool:
         """Store the report. False when the film was deleted or taken over meanwhile: then nothing is stored."""
-        state = State.READ if report.check.accepted else State.REFUSED
-        top = report.top()
+        check, top = report.check, report.top() if report.findings else None
+        state = State.READ if top else State.REFUSED
         with self._write() as session:
-            change = {"state": state, "error": " ".join(report.check.reasons), "claim": "", "read_at": time.time()}
+            # A refused film that was read anyway keeps the sentence, by which lists know it.
+            change = {"state": state, "error": check.sentence, "claim": "", "read_at": time.time()}
             held = session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first()
             if held:
                 session.add(ReportRow(
                     film_id=claim.film_id, json=report.to_json(), maps=report.maps_png(),
-                    model_sha256=report.model.sha256, top_label=top.label, top_probability=top.probability,
-                    above=len(report.alarms()),
+                    model_sha256=report.model.sha256, top_label=top.label if top else "",
+                    top_probability=top.probability if top else 0.0, above=len(report.alarms()) if top else 0,
                 ))  # fmt: skip
         return held is not None
 
@@ -181,7 +194,8 @@ class Store:
 
     def without_heatmaps(self) -> list[FilmRow]:
         """Films that were read and whose heat-map files are wanted but not written yet."""
-        wanted = select(FilmRow).where(FilmRow.gradcam != "", ~FilmRow.gradcam_written, FilmRow.report.has())
+        owed = FilmRow.gradcam != "", ~FilmRow.gradcam_written, FilmRow.state == State.READ, FilmRow.report.has()
+        wanted = select(FilmRow).where(*owed)
         with self._read() as session:
             return list(session.scalars(wanted.options(joinedload(FilmRow.report).undefer("*")).limit(20)))
 

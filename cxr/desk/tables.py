@@ -55,7 +55,7 @@ class FilmRow(Base):
 
 
 class ReportRow(Base):
-    """The report of a film that was read. The top finding stands in columns so that lists need not parse JSON."""
+    """The report of a film that was read or refused. The top finding stands in columns, so that lists parse no JSON."""
 
     __tablename__ = "reports"
 
@@ -63,7 +63,7 @@ class ReportRow(Base):
     json: Mapped[str] = mapped_column(deferred=True)  # Report.to_json()
     maps: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)  # Report.maps_png()
     model_sha256: Mapped[str] = mapped_column(String(64))
-    top_label: Mapped[str] = mapped_column(String(64))
+    top_label: Mapped[str] = mapped_column(String(64))  # empty: refused, nothing was read
     top_probability: Mapped[float]
     above: Mapped[int]  # alarms
     film: Mapped[FilmRow] = relationship(back_populates="report")

@@ -10,7 +10,8 @@ from cxr.desk.intake import Intake, clean_name
 from cxr.errors import BadRequest, CxrError, TooLarge
 from cxr.settings import MIB, Settings
 
-FILM_FIELD, TASK_FIELD = "film", "task"
+FILM_FIELD, TASK_FIELD, ANYWAY_FIELD = "film", "task", "anyway"
+YES_NO = {"1": True, "0": False}
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,11 @@ def take_in_all(intake: Intake, request: Request, settings: Settings) -> Taken:
         TooLarge: more films than one upload may hold.
     """
     upload, films, refused = secrets.token_hex(8), [], []
-    parts, task = _film_parts(request, {"csrf_token", TASK_FIELD}, settings), _task(request, intake)
+    parts, task = _film_parts(request, {"csrf_token", TASK_FIELD, ANYWAY_FIELD}, settings), _task(request, intake)
+    anyway = _anyway(request)
     for part in parts:
         try:
-            films.append(intake.take_in(_content(part, settings), part.filename or "", upload, task))
+            films.append(intake.take_in(_content(part, settings), part.filename or "", upload, task, anyway=anyway))
         except CxrError as error:
             refused.append(Refused(clean_name(part.filename or ""), error))
     return Taken(upload, tuple(films), tuple(refused))
@@ -49,10 +51,11 @@ def take_in_all(intake: Intake, request: Request, settings: Settings) -> Taken:
 
 def take_in_one(intake: Intake, request: Request, settings: Settings) -> str:
     """Take in the one film of the request; its id. Raises of the CxrError family."""
-    parts, task = _film_parts(request, {TASK_FIELD}, settings), _task(request, intake)
+    parts, task = _film_parts(request, {TASK_FIELD, ANYWAY_FIELD}, settings), _task(request, intake)
     if len(parts) > 1:
         raise BadRequest(f"The request holds {len(parts)} films; send one film in each request.")
-    return intake.take_in(_content(parts[0], settings), parts[0].filename or "", secrets.token_hex(8), task)
+    content, name = _content(parts[0], settings), parts[0].filename or ""
+    return intake.take_in(content, name, secrets.token_hex(8), task, anyway=_anyway(request))
 
 
 def _film_parts(request: Request, known: set[str], settings: Settings) -> list[FileStorage]:
@@ -88,6 +91,14 @@ def _task(request: Request, intake: Intake) -> str:
         raise BadRequest(f"The request names {len(named)} tasks; send one task with each request.")
     intake.readers.validate(named[0])
     return named[0]
+
+
+def _anyway(request: Request) -> bool:
+    """Whether films that the film check refuses are to be read all the same."""
+    named = request.form.get(ANYWAY_FIELD, "0")
+    if named not in YES_NO:
+        raise BadRequest(f"{ANYWAY_FIELD} is {clean_name(named)!r}; send 1 to have refused films read, or nothing.")
+    return YES_NO[named]
 
 
 def in_mib(count: int) -> str:

@@ -36,7 +36,7 @@ def find_film(film_id: str) -> FilmRow:
 def find_report(film_id: str) -> Report:
     """Raises NotFound when there is no such film, Conflict when it has no report."""
     film = find_film(film_id)
-    if film.report is None:
+    if film.report is None or film.state == State.REFUSED:
         raise Conflict(f"The film is {film.state}, so nothing was read in it yet; look at its page for the reason.")
     return film.report.restore()
 
@@ -74,6 +74,11 @@ def verdict(film: FilmRow) -> str:
     return f"{top} above its operating point." if report.above else "No finding above its operating point."
 
 
+def marked(film: FilmRow) -> str:
+    """What goes before the reading of a film that was refused and read anyway; empty for all others."""
+    return "Refused, read anyway: " if film.state == State.READ and film.error else ""
+
+
 def film_json(film: FilmRow) -> dict[str, Any]:
     """A film and, once it was read, what was read in it."""
     known: dict[str, Any] = {
@@ -106,12 +111,13 @@ def _known(film: FilmRow) -> dict[str, Any]:
 
 def film_summary(film: FilmRow) -> dict[str, Any]:
     """A film in a list: without its findings, but for the top one."""
-    top = film.report and {"label": film.report.top_label, "probability": film.report.top_probability}
+    read = film.report if film.state == State.READ else None
+    top = read and {"label": read.top_label, "probability": read.top_probability}
     return {
         **_known(film),
         "top": top,
-        "findings_above": film.report and film.report.above,
-        "verdict": verdict(film) or None,
+        "findings_above": read and read.above,
+        "verdict": (marked(film) + verdict(film)) or None if read else None,
         "links": {"self": url_for("api.film", film_id=film.id), "page": url_for("pages.film", film_id=film.id)},
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cxr.errors import CxrError, NotAFilm, NotFound, UnreadableFilm
 from cxr.films.dicomsigns import has_prefix, is_dicom
 from cxr.films.film import Film, Limits, Metadata, shown
+from cxr.films.header import header_reasons, validate_modality
 from cxr.films.raster import JPEG_SIGNATURE, PNG_SIGNATURE, read_raster
 
 if TYPE_CHECKING:
@@ -26,37 +27,23 @@ _OTHER_FORMATS = {
     b"\xff\x4f\xff\x51": "a JPEG 2000 image",
 }
 
-# Defined terms of Modality (0008,0060), PS3.3 C.7.3.1.1.1, under which chest films come: radiographs, scanned films
-# and secondary captures. All others are something else: CT, MR, US, NM, PT, MG, SR, PR, ...
-_FILM_MODALITIES = {None, "CR", "DX", "DR", "RG", "RF", "HC", "OT", "SC"}
 _DICOMDIR = "1.2.840.10008.1.3.10"
-# Body Part Examined (0018,0015), PS3.16 Annex L: what is certainly not a chest. Stations also write words of their own.
-_OTHER_BODY_PARTS = """
-    ABDOMEN ANKLE ARM BREAST CALCANEUS CLAVICLE COCCYX CSPINE ELBOW EXTREMITY FEMUR FIBULA FINGER FOOT FOREARM HAND
-    HEAD HEEL HIP HUMERUS JAW KNEE LEG LSPINE MANDIBLE MAXILLA NECK NOSE ORBIT PATELLA PELVIS RADIUS SCAPULA SHOULDER
-    SINUS SKULL SPINE SSPINE TEETH TIBIA TOE TSPINE ULNA WRIST ZYGOMA
-"""
-# View Position (0018,5101), PS3.3 C.8.1.2.1 and C.8.7.5: lateral and oblique. A decubitus film (LLD, RLD) is frontal.
-_OTHER_VIEWS = {
-    "LL": "lateral",
-    "RL": "lateral",
-    "LATERAL": "lateral",
-    "LAT": "lateral",
-    "LLO": "oblique",
-    "RLO": "oblique",
-}
-
 _DEFAULT_LIMITS = Limits()
 
 
-def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_LIMITS) -> Film:
+def read_film(
+    source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_LIMITS, *, frontal_only: bool = True
+) -> Film:
     """Path or bytes of a PNG, JPEG or DICOM film -> Film.
+
+    `frontal_only=False` reads radiographs of other body parts and views too, for those who ask `header_reasons` of
+    them, as the film check does.
 
     Raises:
         NotFound: no such file.
         NotAFilm: not PNG, JPEG or DICOM, or a folder.
         TooLarge: beyond the limits, by its header.
-        UnreadableFilm: damaged, or not to be opened, or not a frontal chest radiograph by its header.
+        UnreadableFilm: damaged, or not to be opened, or by its header no radiograph, or not a frontal one of a chest.
         CxrError: pydicom, or the decoder of its transfer syntax, is not installed.
         MemoryError, OSError: faults of the machine and not of the film: no memory, no process for a decoder.
     """
@@ -65,10 +52,10 @@ def read_film(source: str | os.PathLike[str] | bytes, limits: Limits = _DEFAULT_
     if data.startswith((PNG_SIGNATURE, JPEG_SIGNATURE)):
         return read_raster(data, limits)
     _validate_dicom(data)
-    return _read_dicom(data, limits)
+    return _read_dicom(data, limits, frontal_only)
 
 
-def _read_dicom(data: bytes, limits: Limits) -> Film:
+def _read_dicom(data: bytes, limits: Limits, frontal_only: bool) -> Film:
     """Imports the DICOM code now: PNG and JPEG films are read, and trained on, where pydicom is not installed."""
     try:
         from cxr.films.dicom import describe, film_of
@@ -80,7 +67,7 @@ def _read_dicom(data: bytes, limits: Limits) -> Film:
             "Install what requirements-desk.txt lists, or send the film as PNG."
         ) from error
     file = parse_dicom(data, limits)
-    _validate_kind(file, describe(file))
+    _validate_kind(file, describe(file), frontal_only)
     return film_of(file, limits)
 
 
@@ -113,21 +100,9 @@ def _is_text(beginning: bytes) -> bool:
     return not any(byte < 32 and byte not in b"\t\n\r\f" for byte in beginning)
 
 
-def _validate_kind(file: "DicomFile", metadata: Metadata) -> None:
-    """Is it a frontal chest radiograph, as far as the header knows?"""
+def _validate_kind(file: "DicomFile", metadata: Metadata, frontal_only: bool) -> None:
     if str(file.dataset.get("MediaStorageSOPClassUID")) == _DICOMDIR:
         raise UnreadableFilm("The file is a DICOMDIR, a list of files. Send the films that it lists.")
-    if metadata.modality not in _FILM_MODALITIES:
-        raise UnreadableFilm(
-            f"Modality (0008,0060) is {shown(metadata.modality or '')}, not a radiograph. "
-            "Send a frontal chest film (CR or DX)."
-        )
-    if metadata.body_part in _OTHER_BODY_PARTS.split():
-        raise UnreadableFilm(
-            f"Body Part Examined (0018,0015) is {shown(metadata.body_part or '')}. Send a frontal chest film."
-        )
-    if metadata.view_position in _OTHER_VIEWS:
-        raise UnreadableFilm(
-            f"View Position (0018,5101) is {shown(metadata.view_position or '')}: the film is "
-            f"{_OTHER_VIEWS[metadata.view_position or '']}. Send the frontal film (PA or AP)."
-        )
+    validate_modality(metadata)
+    for reason in header_reasons(metadata) if frontal_only else ():
+        raise UnreadableFilm(reason.text)

@@ -83,21 +83,22 @@ def export(net: Ensemble, space: FeatureSpace, info: ModelInfo, file: Path) -> N
     """
     how = info.preprocessing
     example = torch.zeros(2, how.channels, how.size, how.size)
-    graph = _to_onnx(ExportNet(net, space).eval(), example)
+    graph = to_onnx(ExportNet(net, space).eval(), example, OUTPUTS)
     store_in_8_bits(graph)
     helper.set_model_props(graph, {METADATA_KEY: info.to_json()})
     onnx.checker.check_model(graph)
     file.write_bytes(graph.SerializeToString())
 
 
-def _to_onnx(module: nn.Module, example: Tensor) -> onnx.ModelProto:
+def to_onnx(module: nn.Module, example: Tensor, outputs: tuple[str, ...]) -> onnx.ModelProto:
+    """The graph of a module whose input is called `films`."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter announces its own future; nothing in it concerns this file
         program = torch.onnx.export(
             module,
             (example,),
             input_names=["films"],
-            output_names=list(OUTPUTS),
+            output_names=list(outputs),
             dynamic_shapes={"films": {0: torch.export.Dim("n", min=1, max=4096)}},
             opset_version=OPSET,
             dynamo=True,

@@ -30,6 +30,35 @@ class Outputs:
     drawn: NDArray[np.float64] | None = None  # (D, N, K): the logits in each draw of the calibration behind them
 
 
+class Compiled:
+    """A compiled network. `run` may be called from several threads at once."""
+
+    def __init__(self, network: openvino.Model, precision: str, threads: int):
+        self._compiled = openvino.Core().compile_model(
+            network,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": precision,
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": threads,
+                # Pinned, two processes on one machine would take the same core and leave the other idle.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+        self._idle: deque[openvino.InferRequest] = deque()  # kept between calls: making one costs its buffers anew
+
+    def run(self, films: NDArray[np.float32], outputs: tuple[str, ...]) -> tuple[NDArray[np.float32], ...]:
+        """Named outputs for films (N, C, S, S). A call has a request, and so its buffers, to itself while it runs."""
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        answers = request.infer([films], share_inputs=True)
+        copies = tuple(answers[name].copy() for name in outputs)
+        self._idle.append(request)
+        return copies
+
+
 class Engine:
     """A compiled model. `run` may be called from several threads at once."""
 
@@ -41,21 +70,10 @@ class Engine:
         """
         settings = settings or Settings()
         self.model = model
-        network = _read(model)
+        network = read_network(model)
         self.info = _read_info(network, model)
         self.precision = _precision(settings.precision)
-        self._compiled = openvino.Core().compile_model(
-            network,
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": self.precision,
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": _threads(settings),
-                # Pinned, two processes on one machine would take the same core and leave the other idle.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
-        self._idle: deque[openvino.InferRequest] = deque()  # kept between calls: making one costs its buffers anew
+        self._compiled = Compiled(network, self.precision, _threads(settings))
 
     @cached_property
     def sha256(self) -> str:
@@ -67,15 +85,9 @@ class Engine:
         return f"OpenVINO {openvino.__version__.split('-')[0]}, {self.precision}"
 
     def run(self, films: NDArray[np.float32]) -> Outputs:
-        """Prepared films (N, C, S, S) -> outputs. A call has a request, and so its buffers, to itself while it runs."""
-        try:
-            request = self._idle.pop()
-        except IndexError:
-            request = self._compiled.create_infer_request()
-        answers = request.infer([films], share_inputs=True)
-        outputs = Outputs(*(answers[name].copy() for name in OUTPUTS))
-        self._idle.append(request)
-        return outputs
+        """Prepared films (N, C, S, S) -> outputs."""
+        logits, maps, distance = self._compiled.run(films, OUTPUTS)
+        return Outputs(logits, maps, distance)
 
 
 def sha256_of(model: Path) -> str:
@@ -84,10 +96,10 @@ def sha256_of(model: Path) -> str:
 
 def read_info(model: Path) -> ModelInfo:
     """What `model` says about itself, without compiling it. Raises ModelFileError as Engine does."""
-    return _read_info(_read(model), model)
+    return _read_info(read_network(model), model)
 
 
-def _read(model: Path) -> openvino.Model:
+def read_network(model: Path) -> openvino.Model:
     try:
         model.open("rb").close()
         return openvino.Core().read_model(model)
@@ -104,16 +116,21 @@ def _read(model: Path) -> openvino.Model:
 
 def _read_info(network: openvino.Model, model: Path) -> ModelInfo:
     names = {name for output in network.outputs for name in output.names}
-    try:
-        text = str(network.get_rt_info(["framework", METADATA_KEY]).astype(str))
-    except RuntimeError as error:
-        raise ModelFileError(f"{model.name} was not exported by this project; use `python -m cxr export`.") from error
+    text = metadata_of(network, METADATA_KEY, model)
     if not names.issuperset(OUTPUTS):
         raise ModelFileError(f"{model.name} has outputs {sorted(names)}, not {list(OUTPUTS)}; export it again.")
     try:
         return ModelInfo.from_json(text)
     except ModelFileError as error:
         raise ModelFileError(f"{model.name}: {error}") from error
+
+
+def metadata_of(network: openvino.Model, key: str, model: Path) -> str:
+    """The text under `key` in the file `model`. Raises ModelFileError without it."""
+    try:
+        return str(network.get_rt_info(["framework", key]).astype(str))
+    except RuntimeError as error:
+        raise ModelFileError(f"{model.name} was not exported by this project; use `python -m cxr export`.") from error
 
 
 def _precision(wanted: str) -> str:

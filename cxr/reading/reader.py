@@ -1,6 +1,7 @@
-"""The one pipeline by which every door reads a film: prepare, engine, calibrate."""
+"""The one pipeline by which every door reads a film: prepare, engine, check, calibrate."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cxr.errors import SettingError
 from cxr.films.film import Film
 from cxr.films.prepare import Box, prepare
 from cxr.modelfile import KINDS, ModelInfo, OperatingPoint, drawn_logits
+from cxr.reading.check import shipped_checker
 from cxr.reading.derived import DerivedEngine
 from cxr.reading.engine import SHIPPED, Engine, Outputs
 from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report, findings_of
@@ -38,6 +40,7 @@ class Reader:
             self.info.kind,
             self.info.site,
         )
+        self.checker = shipped_checker()
         self._versions = {"cxr": __version__, "engine": engine.version}
 
     @classmethod
@@ -61,23 +64,32 @@ class Reader:
         x, _ = prepare(film.pixels, self.info.preprocessing)
         return np.asarray(self._engine.run(x).logits[0])
 
-    def read(self, film: Film) -> Report:
-        """What the model sees in one film."""
+    def read(self, film: Film, *, anyway: bool = False) -> Report:
+        """What the model sees in one film; nothing where the film check refuses it, unless it is read `anyway`."""
         began = time.perf_counter()
         x, box = prepare(film.pixels, self.info.preprocessing)
         prepared = time.perf_counter()
         outputs = self._engine.run(x)
         done = time.perf_counter()
-        milliseconds = {"prepare": (prepared - began) * 1e3, "engine": (done - prepared) * 1e3}
-        return self._report(film, box, outputs, {name: round(ms, 2) for name, ms in milliseconds.items()})
+        check = self._check(film, outputs, anyway)
+        ends = {"prepare": prepared - began, "engine": done - prepared, "check": time.perf_counter() - done}
+        return self._report(film, box, outputs, check, {name: round(s * 1e3, 2) for name, s in ends.items()})
 
-    def _report(self, film: Film, box: Box, outputs: Outputs, milliseconds: dict[str, float]) -> Report:
+    def _check(self, film: Film, outputs: Outputs, anyway: bool) -> FilmCheck:
+        distance = round(float(outputs.distance[0]) / self.info.distance_scale, 3)
+        check = FilmCheck(self.checker.reasons(film, self.info.task, distance), distance)
+        return replace(check, read_anyway=anyway and not check.accepted)
+
+    def _report(
+        self, film: Film, box: Box, outputs: Outputs, check: FilmCheck, milliseconds: dict[str, float]
+    ) -> Report:
+        told = check.accepted or check.read_anyway
         return Report(
-            findings=self._findings(outputs),
-            maps=self._scaled(outputs.maps[0]),
+            findings=self._findings(outputs) if told else (),
+            maps=self._scaled(outputs.maps[0]) if told else np.zeros((0, 1, 1), np.uint8),
             box=box,
             model=self.identity,
-            check=FilmCheck(distance=round(float(outputs.distance[0]) / self.info.distance_scale, 3)),
+            check=check,
             film=film.metadata,
             versions=self._versions,
             milliseconds=milliseconds,

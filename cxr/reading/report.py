@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cxr.errors import NotFound
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
+from cxr.films.reasons import REFUSE, WARN, Reason
 from cxr.modelfile import OperatingPoint, SiteSample
 from cxr.tasks import HEALTHY
 
@@ -69,11 +70,34 @@ def _interval(low: float, high: float) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class FilmCheck:
-    """May this film be read? Reasons are sentences; a refused film has at least one."""
+    """May this film be read?"""
 
-    accepted: bool = True
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()  # refusals first
     distance: float = 0.0  # from the films the model was trained on; 1.0 is the 99th percentile of validation films
+    read_anyway: bool = False  # refused, and read because a person said so
+    accepted: bool = field(init=False)  # no reason refuses it
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "accepted", not self.refusals)
+
+    @property
+    def refusals(self) -> tuple[Reason, ...]:
+        return tuple(reason for reason in self.reasons if reason.severity == REFUSE)
+
+    @property
+    def warnings(self) -> tuple[Reason, ...]:
+        return tuple(reason for reason in self.reasons if reason.severity == WARN)
+
+    @property
+    def sentence(self) -> str:
+        """Why the film is refused; empty when it is not."""
+        return " ".join(reason.text for reason in self.refusals)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "FilmCheck":
+        """What `dataclasses.asdict` made of one; reports stored before there was a check have no reasons."""
+        reasons = tuple(Reason(**reason) for reason in raw["reasons"])
+        return cls(reasons, raw["distance"], raw.get("read_anyway", False))
 
 
 @dataclass(frozen=True)
@@ -97,7 +121,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Report:
-    """What was read in one film.
+    """What was read in one film; of a film that the check refuses nothing, unless it was read anyway.
 
     `maps` is (K, h, w) uint8, one map for each finding in the order of `findings`: 0 no evidence, 255 the label's
     `map_scale` and beyond. The scale is fixed for each label, so maps of different films can be compared.
@@ -170,24 +194,21 @@ class Report:
         """The report that `to_json()` and `maps_png()` stored."""
         raw = json.loads(text)
         findings = tuple(_finding(f) for f in raw["findings"])
-        tall = cv2.imdecode(np.frombuffer(maps, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if tall is None:
-            raise ValueError("the stored maps are not a PNG")
         return cls(
             findings,
-            tall.reshape(len(findings), -1, tall.shape[1]).astype(np.uint8, copy=False),
+            _maps(maps, len(findings)),
             Box(**raw["box"]),
             _identity(raw["model"]),
-            FilmCheck(**{**raw["check"], "reasons": tuple(raw["check"]["reasons"])}),
+            FilmCheck.from_dict(raw["check"]),
             _metadata(raw["film"]),
             raw["versions"],
             raw["milliseconds"],
         )
 
     def maps_png(self) -> bytes:
-        """All maps stacked into one grey PNG (K * h rows, w columns): lossless and small."""
+        """All maps stacked into one grey PNG (K * h rows, w columns): lossless and small. Nothing of a refused film."""
         count, height, width = self.maps.shape
-        return _png(self.maps.reshape(count * height, width))
+        return b"" if not count else _png(self.maps.reshape(count * height, width))
 
     def heatmap_png(self, label: str, side: int = 448) -> bytes:
         """RGBA PNG of the label's map in colour, cut to the film's own shape; its longer side is `side` pixels.
@@ -229,6 +250,16 @@ def _below_its_point(finding: Finding) -> float:
 def _logit(probability: float) -> float:
     clipped = min(max(probability, 1e-7), 1 - 1e-7)
     return float(np.log(clipped / (1 - clipped)))
+
+
+def _maps(stored: bytes, count: int) -> NDArray[np.uint8]:
+    """What `maps_png()` made of `count` maps. Raises ValueError for anything else."""
+    if not count:
+        return np.zeros((0, 1, 1), np.uint8)
+    tall = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if tall is None:
+        raise ValueError("the stored maps are not a PNG")
+    return tall.reshape(count, -1, tall.shape[1]).astype(np.uint8, copy=False)
 
 
 def _finding(raw: dict[str, Any]) -> Finding:

@@ -54,7 +54,7 @@ def test_a_run_becomes_a_file_that_reads_films(
     assert main(["export", str(run_folder), "--data", str(tmp_path), "--out", str(file)]) == 0
     assert "probabilities differ from torch by 0.0" in capsys.readouterr().out
     reader = Reader.load(file)
-    report = reader.read(Film(draw_phantom(64, 64), Metadata("PNG", 8)))
+    report = reader.read(Film(draw_phantom(128, 128), Metadata("PNG", 8)))
     assert reader.identity.name == "mine"
     assert len(report.findings) == 14
     assert [path.name for path in file.parent.iterdir()] == ["mine.onnx"]

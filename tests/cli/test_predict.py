@@ -13,7 +13,7 @@ from cxr.cli import main
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.tasks import CHESTXRAY14
-from tests.phantom import phantom_png
+from tests.phantom import phantom_dicom, phantom_png
 from tests.reading.tiny import tiny_info, tiny_model, without_calibration, write_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,7 +186,30 @@ def test_the_two_doors_answer_alike(film: Path) -> None:
     assert [answer.returncode for answer in answers] == [0, 0]
 
 
-def test_all_real_films_are_read(test_data: Path, tmp_path: Path) -> None:
+def test_all_real_films_are_read_but_the_one_that_shows_as_a_negative(test_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    assert main(["predict", str(test_data / "films"), "--csv", str(out)]) == 0
-    assert len(_rows(out)) == 23
+    assert main(["predict", str(test_data / "films"), "--csv", str(out)]) == 1
+    rows = _rows(out)
+    assert [Path(row["film"]).name for row in rows if row["error"]] == ["monochrome1_tag.dcm"]
+    assert len(rows) == 23
+
+
+def test_a_refused_film_is_a_row_without_probabilities_unless_it_is_read_anyway(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "child.dcm").write_bytes(phantom_dicom(256, 256, PatientAge="004Y"))
+    out = tmp_path / "out.csv"
+    assert main(["predict", str(tmp_path / "child.dcm"), "--csv", str(out)]) == 1
+    (refused,) = _rows(out)
+    assert refused["error"].startswith("Refused: The patient is younger") and refused["Mass"] == ""
+    assert main(["predict", str(tmp_path / "child.dcm"), "--csv", str(out), "--anyway"]) == 0
+    (anyway,) = _rows(out)
+    assert anyway["error"].startswith("Refused, read anyway: The patient is younger") and float(anyway["Mass"]) > 0
+    assert "READ ANYWAY: The patient is younger" in capsys.readouterr().out
+
+
+def test_json_of_a_refused_film_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lateral.dcm").write_bytes(phantom_dicom(256, 256, ViewPosition="LL"))
+    assert main(["predict", str(tmp_path / "lateral.dcm"), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["findings"], [reason["code"] for reason in told["check"]["reasons"]]) == ([], ["other_view"])

@@ -14,7 +14,7 @@ from cxr.settings import Settings
 from tests.phantom import draw_phantom
 from tests.reading.tiny import drawn_model, tiny_info, tiny_model
 
-FILM = Film(draw_phantom(64, 64), Metadata("PNG", 8))
+FILM = Film(draw_phantom(128, 128), Metadata("PNG", 8))
 LOGITS = (1.0, 3.0, 2.0)  # bacterial, viral, normal
 SLOPE = 0.5
 

@@ -24,7 +24,7 @@ from predictions import Predictor
 from tests.phantom import draw_phantom, phantom_png
 from tests.reading.tiny import DRAWS, drawn_model, tiny_info, tiny_model, without_calibration, write_model
 
-PHANTOM = Film(draw_phantom(64, 64), Metadata("PNG", 8))
+PHANTOM = Film(draw_phantom(128, 128), Metadata("PNG", 8))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_film_has_fourteen_findings_and_maps(reader: Reader) -> None:
     assert all(0 < f.probability < 1 for f in report.findings)
     assert report.check.accepted
     assert report.versions["engine"].startswith("OpenVINO")
-    assert report.milliseconds.keys() == {"prepare", "engine"}
+    assert report.milliseconds.keys() == {"prepare", "engine", "check"}
 
 
 def test_probabilities_are_the_calibrated_logits_of_the_engine(reader: Reader) -> None:
@@ -119,7 +119,7 @@ def test_metadata_that_cannot_be_read_is_told_with_the_file(tmp_path: Path) -> N
 
 def test_classes_are_calibrated_by_one_temperature(tmp_path: Path) -> None:
     file = tiny_model(tmp_path / "tiny.onnx", "covid3", [2.0, 4.0, 0.0], slope=0.5)
-    report = Reader.load(file, Settings(precision="f32")).read(Film(draw_phantom(64, 64), Metadata("PNG", 8)))
+    report = Reader.load(file, Settings(precision="f32")).read(Film(draw_phantom(128, 128), Metadata("PNG", 8)))
     expected = np.exp([1.0, 2.0, 0.0]) / np.exp([1.0, 2.0, 0.0]).sum()
     np.testing.assert_allclose([f.probability for f in report.findings], expected, atol=1e-6)
     assert [f.above for f in report.findings] == [False, True, False]

@@ -16,7 +16,7 @@ from cxr.settings import Settings
 from tests.phantom import draw_phantom
 from tests.reading.tiny import tiny_model
 
-FILM = Film(draw_phantom(64, 64), Metadata("PNG", 8))
+FILM = Film(draw_phantom(128, 128), Metadata("PNG", 8))
 
 
 @pytest.fixture

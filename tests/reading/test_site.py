@@ -22,7 +22,7 @@ from predictions import Predictor
 from tests.phantom import draw_phantom
 from tests.reading.tiny import SETS, drawn_model, tiny_model
 
-FILM = Film(draw_phantom(64, 64), Metadata("PNG", 8))
+FILM = Film(draw_phantom(128, 128), Metadata("PNG", 8))
 SAMPLE = SiteSample("2025-03-04", 120, 100, ("Mass",))
 POINT = OperatingPoint(0.03, 0.9, 0.6, 12)
 DRAWS = ((0.5, -4.0), (0.5, -2.0))
