@@ -24,7 +24,7 @@ FILMS = 40
 def films(tmp_path: Path) -> Path:
     """Forty films that differ in nothing but their names; what the model sees in each is told by `seen`."""
     (tmp_path / "films").mkdir()
-    content = phantom_png(side=64)
+    content = phantom_png(side=128)
     for n in range(FILMS):
         (tmp_path / "films" / f"{n}.png").write_bytes(content)
     return tmp_path / "films"
