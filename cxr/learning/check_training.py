@@ -17,8 +17,9 @@ from cxr.learning.check_variants import Shares, Variants, make_variants, spoiled
 
 SOURCE_SIDE = 128  # pixels at which films and pictures are kept
 FILMS, PICTURES = 96, 64  # in a step
-# Share of good validation films that may have a sign: one that refuses, one that only warns.
-REFUSED_SHARE, WARNED_SHARE = 0.001, 0.01
+# Share of good validation films that may have a sign, as they are and spoiled as those of another hospital might be.
+REFUSED_SHARE, REFUSED_SPOILED_SHARE = 0.001, 0.005
+WARNED_SHARE = 0.01
 WARNINGS = ("mirrored", "cut_off")
 UPRIGHT = Shares(inverted=0, mirrored=0, cut_off=0, turned=0)
 # sign -> changes under which a film has it
@@ -103,14 +104,18 @@ def find_thresholds(
     hundredth of the bad ones where that is further: both sides then have the same room.
     """
     generator = torch.Generator().manual_seed(seed)
-    good = scores_of(net, films)
     squares = torch.from_numpy(films).float()[:, None] / 255
+    good, spoiled = scores_of(net, films), _scores(net, make_variants(squares, SIZE, UPRIGHT, generator).films)
     bad = {"not_a_radiograph": scores_of(net, pictures)["not_a_radiograph"]}
     bad |= {sign: _scores(net, make_variants(squares, SIZE, how, generator).films)[sign] for sign, how in BAD.items()}
     thresholds, figures = {}, {}
     for sign, scores in bad.items():
-        allowed = WARNED_SHARE if sign in WARNINGS else REFUSED_SHARE
-        thresholds[sign] = _threshold(good[sign], scores, allowed)
+        if sign in WARNINGS:
+            least = np.quantile(good[sign], 1 - WARNED_SHARE)
+        else:
+            ends = ((good, REFUSED_SHARE), (spoiled, REFUSED_SPOILED_SHARE))
+            least = max(np.quantile(each[sign], 1 - share) for each, share in ends)
+        thresholds[sign] = _threshold(float(least), scores)
         figures[sign] = {
             "good_films": float((good[sign] >= thresholds[sign]).mean()),
             "bad_films": float((scores >= thresholds[sign]).mean()),
@@ -118,12 +123,11 @@ def find_thresholds(
     return thresholds, figures
 
 
-def _threshold(good: NDArray[np.float64], bad: NDArray[np.float64], allowed: float) -> float:
-    least = _log_odds(np.quantile(good, 1 - allowed))
-    room = _log_odds(np.quantile(bad, 0.01))
-    return round(float(1 / (1 + np.exp(-max(least, (least + room) / 2)))), 6)
+def _threshold(least: float, bad: NDArray[np.float64]) -> float:
+    lowest, room = _log_odds(least), _log_odds(float(np.quantile(bad, 0.01)))
+    return round(float(1 / (1 + np.exp(-max(lowest, (lowest + room) / 2)))), 6)
 
 
 def _log_odds(share: float) -> float:
-    clipped = min(max(float(share), 1e-7), 1 - 1e-7)
+    clipped = min(max(share, 1e-7), 1 - 1e-7)
     return float(np.log(clipped / (1 - clipped)))
