@@ -17,9 +17,10 @@ from cxr.learning.check_variants import Shares, Variants, make_variants, spoiled
 
 SOURCE_SIDE = 128  # pixels at which films and pictures are kept
 FILMS, PICTURES = 96, 64  # in a step
-# Share of good validation films that may have a sign, as they are and spoiled as those of another hospital might be.
-REFUSED_SHARE, REFUSED_SPOILED_SHARE = 0.001, 0.005
-WARNED_SHARE = 0.01
+# Share of good validation films that may have a sign: one that refuses, one that only warns.
+REFUSED_SHARE, WARNED_SHARE = 0.001, 0.01
+# Share of the validation pictures that must be found to be no films; most are parts of pictures, harder than whole ones
+PICTURES_FOUND = 0.9
 WARNINGS = ("mirrored", "cut_off")
 UPRIGHT = Shares(inverted=0, mirrored=0, cut_off=0, turned=0)
 # sign -> changes under which a film has it
@@ -101,21 +102,20 @@ def find_thresholds(
     """Thresholds of all signs from validation films, and what they gave: sign -> shares of good and of bad films.
 
     A threshold lies where the allowed share of good films ends, or half-way (in log odds) from there to the weakest
-    hundredth of the bad ones where that is further: both sides then have the same room.
+    hundredth of the bad ones where that is further: both sides then have the same room. Films of another hospital vary
+    most in what looks like no film, so that threshold goes as high as PICTURES_FOUND permits.
     """
     generator = torch.Generator().manual_seed(seed)
+    good = scores_of(net, films)
     squares = torch.from_numpy(films).float()[:, None] / 255
-    good, spoiled = scores_of(net, films), _scores(net, make_variants(squares, SIZE, UPRIGHT, generator).films)
     bad = {"not_a_radiograph": scores_of(net, pictures)["not_a_radiograph"]}
     bad |= {sign: _scores(net, make_variants(squares, SIZE, how, generator).films)[sign] for sign, how in BAD.items()}
     thresholds, figures = {}, {}
     for sign, scores in bad.items():
-        if sign in WARNINGS:
-            least = np.quantile(good[sign], 1 - WARNED_SHARE)
-        else:
-            ends = ((good, REFUSED_SHARE), (spoiled, REFUSED_SPOILED_SHARE))
-            least = max(np.quantile(each[sign], 1 - share) for each, share in ends)
-        thresholds[sign] = _threshold(float(least), scores)
+        allowed = WARNED_SHARE if sign in WARNINGS else REFUSED_SHARE
+        thresholds[sign] = _threshold(good[sign], scores, allowed)
+        if sign == "not_a_radiograph":
+            thresholds[sign] = max(thresholds[sign], round(float(np.quantile(scores, 1 - PICTURES_FOUND)), 6))
         figures[sign] = {
             "good_films": float((good[sign] >= thresholds[sign]).mean()),
             "bad_films": float((scores >= thresholds[sign]).mean()),
@@ -123,11 +123,12 @@ def find_thresholds(
     return thresholds, figures
 
 
-def _threshold(least: float, bad: NDArray[np.float64]) -> float:
-    lowest, room = _log_odds(least), _log_odds(float(np.quantile(bad, 0.01)))
-    return round(float(1 / (1 + np.exp(-max(lowest, (lowest + room) / 2)))), 6)
+def _threshold(good: NDArray[np.float64], bad: NDArray[np.float64], allowed: float) -> float:
+    least = _log_odds(np.quantile(good, 1 - allowed))
+    room = _log_odds(np.quantile(bad, 0.01))
+    return round(float(1 / (1 + np.exp(-max(least, (least + room) / 2)))), 6)
 
 
 def _log_odds(share: float) -> float:
-    clipped = min(max(share, 1e-7), 1 - 1e-7)
+    clipped = min(max(float(share), 1e-7), 1 - 1e-7)
     return float(np.log(clipped / (1 - clipped)))

@@ -339,7 +339,10 @@ def read_scores(file: Path, table: FilmTable) -> NDArray[np.float64]:
     try:
         return np.array([[float(found[path][label]) for label in table.label_names] for path in table.paths])
     except (KeyError, ValueError, TypeError) as error:
-        raise TrainingDataError(f"{file.name} lacks a probability of this task ({error}).") from error
+        raise TrainingDataError(
+            f"{file.name} lacks a probability of this task ({error}); films that the film check refuses have one "
+            "where `predict --anyway` read them."
+        ) from error
 
 
 def _rows_of_films(

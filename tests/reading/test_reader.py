@@ -171,7 +171,7 @@ def test_draws_that_are_no_draws_are_refused(draws: object) -> None:
 def test_a_label_without_calibration_and_operating_points_gets_the_plain_sigmoid(tmp_path: Path) -> None:
     info = without_calibration(tiny_info("chestxray8", slope=0.5), "Mass")
     file = write_model(tmp_path / "eight.onnx", info, [1.0] * 8, [0.0] * 8)
-    report = Reader.load(file, Settings(precision="f32")).read(Film(draw_phantom(64, 64), Metadata("PNG", 8)))
+    report = Reader.load(file, Settings(precision="f32")).read(Film(draw_phantom(128, 128), Metadata("PNG", 8)))
     assert Reader.load(file).info.uncalibrated == ("Mass",)
     assert report.finding("Mass").probability == pytest.approx(sigmoid(1.0))
     assert report.finding("Nodule").probability == pytest.approx(sigmoid(0.5))
