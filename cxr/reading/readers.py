@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cxr.cards.card import Described, describe
 from cxr.errors import BadRequest, ModelFileError, SettingError
 from cxr.modelfile import ModelInfo
 from cxr.reading.derived import SOURCES, DerivedEngine, derived_info
@@ -83,6 +84,19 @@ class Readers:
     def tasks(self) -> dict[str, ModelInfo]:
         """What is served, by task; the default first."""
         return {task: model.info for task, model in self._models.items()}
+
+    def sha256_of(self, task: str) -> str:
+        """Of the file that serves `task`."""
+        return self._models[task].sha256
+
+    def described(self, task: str) -> Described:
+        """The model file that serves `task`, as the model of its own task, with its card."""
+        own = task if self._models[task].file == Path() else SOURCES.get(task, task)
+        model = self._models[task]
+        source = self._models.get(own)
+        if source and source.file == model.file:
+            model = source
+        return describe(model.file, model.info, model.sha256)
 
     def of(self, task: str = "") -> Reader:
         """The reader of `task`, or of the default.
