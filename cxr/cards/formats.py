@@ -49,6 +49,5 @@ def _text(block: Paragraph | Table | Command) -> Iterator[str]:
             yield f"{block.caption}:"
         lines = [block.head, *block.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(block.head))]
-        yield from (
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        )
+        for line in lines if any(block.head) else block.rows:
+            yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

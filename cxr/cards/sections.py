@@ -180,8 +180,8 @@ def _limitations(model: Described, measured: Measured | None) -> Iterator[Block]
     if measured and len(measured.evaluations) > 1:
         yield Paragraph("Internal and external figures stand side by side above.")
     yield Paragraph(
-        "Other hospitals' films, prevalences and labels differ from those above, and so do its probabilities and thresholds "
-        "there: docs/calibration.md says how a site calibrates the model for itself."
+        "Elsewhere films, prevalences and labels differ from those above, and probabilities and thresholds are off: "
+        "docs/calibration.md says how a site calibrates the model for itself."
     )
     yield Paragraph(
         "An interval says how unsure the calibration is, not what the network overlooks. A heat map says what moved "

@@ -25,6 +25,7 @@ class Model:
     info: ModelInfo
     sha256: str = ""  # of the file as it was at the start
     site: SiteCalibration | None = None  # of this very task
+    own: ModelInfo | None = None  # what the file says, of its own task and without a site's calibration
 
     def calibrated(self, site: SiteCalibration | None) -> "Model":
         """Raises SettingError when `site` was made for another model."""
@@ -90,13 +91,9 @@ class Readers:
         return self._models[task].sha256
 
     def described(self, task: str) -> Described:
-        """The model file that serves `task`, as the model of its own task, with its card."""
-        own = task if self._models[task].file == Path() else SOURCES.get(task, task)
+        """The model file that serves `task`, as a model of its own task, with its card."""
         model = self._models[task]
-        source = self._models.get(own)
-        if source and source.file == model.file:
-            model = source
-        return describe(model.file, model.info, model.sha256)
+        return describe(model.file, model.own or model.info, model.sha256)
 
     def of(self, task: str = "") -> Reader:
         """The reader of `task`, or of the default.
@@ -152,7 +149,7 @@ def _by_task(files: Iterable[Path]) -> dict[str, Model]:
             raise SettingError(
                 f"{models[info.task].file} and {file} are both models of the task {info.task}; give one of them."
             )
-        models[info.task] = Model(file, info, sha256_of(file))
+        models[info.task] = Model(file, info, sha256_of(file), own=info)
     return models
 
 
