@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr.cards.measured import DarkMaps, Population
-from cxr.learning.calibration import Calibration
+from cxr.learning.calibration import SITE_FITS, Calibration
 from cxr.learning.evaluation import attributes
 from cxr.learning.reliability import Answers, Reliability, held_out, reliability
 from cxr.learning.tables import FilmTable
@@ -15,6 +15,7 @@ from cxr.modelfile import FAINTEST
 from cxr.tasks import Task
 
 HELD_OUT = "held-out validation patients"
+BY_HALVES = "calibrated on half of its own patients"
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,16 @@ class Watched:
 def reliabilities(
     task: Task, calibration: Calibration, validation: Watched, tested: Sequence[Watched]
 ) -> tuple[Reliability, ...]:
-    """Of halves of the validation patients, and of each test set by the calibration of all of them."""
+    """Of halves of the validation patients; of each test set by the calibration of all of them, and of its own halves.
+
+    The last says what a site may expect that calibrates the model on its own films (cxr.cli.calibrate).
+    """
     halved = held_out(validation.logits, validation.table, task.kind)
     found = [reliability(HELD_OUT, validation.logits, halved, validation.table, task.kind)]
     for each in tested:
-        answers = Answers.of(calibration, each.logits)
-        found.append(reliability(each.part, each.logits, answers, each.table, task.kind))
+        by_site = held_out(each.logits, each.table, task.kind, SITE_FITS)
+        ways = {each.part: Answers.of(calibration, each.logits), f"{each.part}, {BY_HALVES}": by_site}
+        found += [reliability(name, each.logits, told, each.table, task.kind) for name, told in ways.items()]
     return tuple(found)
 
 

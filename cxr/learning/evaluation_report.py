@@ -18,7 +18,7 @@ from cxr.learning import charts
 from cxr.learning.charts import Frame, Range, Series
 from cxr.learning.evaluation import write
 from cxr.learning.figures import Calibration, Curve, Evaluation, LabelFigures
-from cxr.learning.reliability import LabelReliability, Reliability, bins_csv, calibration_csv
+from cxr.learning.reliability import LabelReliability, Reliability, bins_csv, calibration_csv, to_text
 from cxr.metrics import Interval
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -71,18 +71,7 @@ class EvaluationReport:
 
     def to_json(self) -> str:
         """All that was measured, in one file: what a model card is made from."""
-        names = (
-            "task",
-            "title",
-            "subject",
-            "about",
-            "layout",
-            "evaluations",
-            "reliability",
-            "populations",
-            "dark_maps",
-        )
-        parts = {name: plain(getattr(self, name)) for name in (*names, "dark_maps")}
+        parts = {name: plain(value) for name, value in vars(self).items() if name not in ("training", "gallery")}
         today = datetime.now(UTC).date().isoformat()
         return json.dumps({"schema": SCHEMA, "date": today, **parts}, indent=1, allow_nan=False)
 
@@ -109,6 +98,7 @@ def write_report(report: EvaluationReport, folder: Path) -> Path:
     for number, evaluation in enumerate(report.evaluations):
         write(evaluation, folder, f"evaluation-{file_name(evaluation.name)}" if number else "evaluation")
     if report.reliability:
+        (folder / "calibration.txt").write_text("\n\n".join(map(to_text, report.reliability)) + "\n")
         (folder / "calibration.csv").write_text(calibration_csv(report.reliability))
         (folder / "interval-bins.csv").write_text(bins_csv(report.reliability))
     (folder / "report.json").write_text(report.to_json() + "\n")
@@ -203,10 +193,8 @@ def _calibration_chart(label: str, series: Sequence[Series]) -> Markup:
 
 def reliability_chart(figures: LabelReliability) -> Markup:
     """Reliability diagram of one label: after calibration in the first tone, before it in the second."""
-    pairs = {"after": figures.after, "before": figures.before}
-    return _calibration_chart(
-        figures.label, [_calibration(name, one, t) for t, (name, one) in enumerate(pairs.items())]
-    )
+    after, before = _calibration("after", figures.after, 0), _calibration("before", figures.before, 1)
+    return _calibration_chart(figures.label, [after, before])
 
 
 def training_chart(curve: TrainingCurve) -> Markup:

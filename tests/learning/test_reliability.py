@@ -6,7 +6,7 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from cxr.learning.appraisal import HELD_OUT, Watched, dark_maps, population, reliabilities
+from cxr.learning.appraisal import BY_HALVES, HELD_OUT, Watched, dark_maps, population, reliabilities
 from cxr.learning.calibration import Calibration, calibrate
 from cxr.learning.reliability import Answers, bins_csv, calibration_csv, held_out, reliability, to_text
 from cxr.learning.tables import FilmTable
@@ -92,7 +92,8 @@ def test_validation_halves_come_first_then_each_test_set() -> None:
     logits, table = overconfident(200, 6)
     parts = [Watched(part, table, logits, np.zeros((200, 2, 2, 2), np.float32)) for part in ("validation", "test")]
     made = calibrate(logits, table.labels, table.label_names, patients=table.patients)
-    assert [each.name for each in reliabilities(TASK, made, parts[0], parts[1:])] == [HELD_OUT, "test"]
+    names = [each.name for each in reliabilities(TASK, made, parts[0], parts[1:])]
+    assert names == [HELD_OUT, "test", f"test, {BY_HALVES}"]
 
 
 def test_who_is_in_a_table_is_counted() -> None:
