@@ -41,7 +41,7 @@ class Described:
 
 def card_file(model: Path) -> Path:
     """`chestxray14.onnx` -> `chestxray14.card.json` beside it."""
-    return model.with_suffix(".card.json")
+    return model.parent / f"{model.stem}.card.json"
 
 
 def make(model: str, sha256: str, measured: Measured) -> Card:
@@ -59,7 +59,8 @@ def read(file: Path, sha256: str) -> Card:
     """The card in `file`. Raises ModelFileError when it cannot be read or is of another model file than `sha256`."""
     try:
         raw = json.loads(file.read_text("utf-8"))
-        schema, card = raw["schema"], typed(Card, raw)
+        schema: int = raw["schema"]
+        card: Card = typed(Card, raw)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{file.name} is no model card ({type(error).__name__}: {error}).") from error
     if schema != SCHEMA:

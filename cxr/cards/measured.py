@@ -180,7 +180,8 @@ class Measured:
             raw = json.loads(file.read_text("utf-8"))
             if raw["schema"] != SCHEMA:
                 raise TrainingDataError(f"{file} has schema {raw['schema']}, this version reads {SCHEMA}; test again.")
-            return typed(cls, raw)
+            found: Measured = typed(cls, raw)
+            return found
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise TrainingDataError(
                 f"{file} is no report.json of Model_Training/test.py --out ({type(error).__name__}: {error})."

@@ -10,6 +10,7 @@ from cxr.errors import BadRequest
 if TYPE_CHECKING:
     from cxr.learning.appraisal import Watched
     from cxr.learning.calibration import Calibration
+    from cxr.learning.datasets import DataSet
     from cxr.learning.evaluation_report import EvaluationReport
     from cxr.learning.figures import Evaluation
     from cxr.learning.supply import Supply
@@ -63,18 +64,21 @@ def _measure(options: argparse.Namespace) -> Path:
 
 def _report(options: argparse.Namespace) -> "EvaluationReport":
     from cxr.cards.measured import Subject
+    from cxr.cards.retraining import runs_of
     from cxr.learning.appraisal import dark_maps, population, reliabilities
     from cxr.learning.calibration import Calibration
     from cxr.learning.evaluation_report import EvaluationReport
-    from cxr.learning.supply import Supply
+    from cxr.learning.supply import Supply, uncertain_of
     from cxr.reading.engine import Engine
     from cxr.settings import Settings
     from cxr.tasks import TASKS
 
     engine = Engine(options.model, Settings.from_environment())
     info, task = engine.info, TASKS[engine.info.task]
-    source = Supply(task, options.data, str(info.training.get("uncertain", "ignore")))
-    training, held_out, test = _parts(engine, source)
+    record = next(iter(runs_of(info.training)), {})
+    source = Supply(task, options.data, uncertain_of(record, None))
+    films = source.read()
+    training, held_out, test = _parts(engine, source, films)
     validation, tested = _watch(engine, "validation", held_out), [_watch(engine, "test", test)]
     if options.external:
         outside = Supply(task, options.external).read().external()
@@ -87,16 +91,16 @@ def _report(options: argparse.Namespace) -> "EvaluationReport":
         reliability=reliabilities(task, calibration, validation, tested),
         task=info.task,
         subject=Subject(engine.sha256),
-        layout=source.read().layout,
-        populations=tuple(
-            population(part, table) for part, table in [("training", training), ("validation", validation.table)]
-        )
-        + tuple(population(each.part, each.table) for each in tested),
+        layout=films.layout,
+        populations=(
+            population("training", training),
+            *(population(each.part, each.table) for each in (validation, *tested)),
+        ),
         dark_maps=dark_maps(tested[0], info.map_scale),
     )
 
 
-def _parts(engine: "Engine", source: "Supply") -> tuple["FilmTable", "FilmTable", "FilmTable"]:
+def _parts(engine: "Engine", source: "Supply", films: "DataSet") -> tuple["FilmTable", "FilmTable", "FilmTable"]:
     """Training, validation and test films, as the runs behind the model had them.
 
     Raises:
@@ -109,7 +113,7 @@ def _parts(engine: "Engine", source: "Supply") -> tuple["FilmTable", "FilmTable"
     runs = runs_of(engine.info.training)
     if not runs:
         raise TrainingDataError("The model file has no training record, so its held-out films are not known.")
-    films, recipes = source.read(), [Recipe.from_dict(dict(run["recipe"])) for run in runs]
+    recipes = [Recipe.from_dict(dict(run["recipe"])) for run in runs]
     held_out = source.held_out(films, recipes, runs)
     return source.training(films, recipes[0]), held_out, films.part("test")
 

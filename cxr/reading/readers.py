@@ -77,7 +77,9 @@ class Readers:
     @classmethod
     def holding(cls, *readers: Reader) -> "Readers":
         """Readers that are loaded already; the task of the first is the default."""
-        made = cls({r.info.task: Model(Path(), r.info) for r in readers}, readers[0].info.task, Settings())
+        made = cls(
+            {r.info.task: Model(Path(), r.info, r.identity.sha256) for r in readers}, readers[0].info.task, Settings()
+        )
         made._readers = {r.info.task: r for r in readers}
         return made
 
