@@ -103,7 +103,7 @@ def _who(people: Sequence[Population]) -> Iterator[tuple[str, ...]]:
     for attribute in people[0].groups:
         values = dict.fromkeys(value for p in people for value in p.groups.get(attribute, {}))
         if set(values) - {"not known"}:
-            for value in values:
+            for value in sorted(values, key=lambda value: (value == "not known", value)):
                 counts = (p.groups.get(attribute, {}).get(value, 0) for p in people)
                 shares = (share_of(count, p.films) for count, p in zip(counts, people, strict=True))
                 yield f"{readable(attribute)}: {value}", *shares

@@ -34,7 +34,7 @@ DATA = {
         ("Films of one hospital in the United States.",),
     ),
     "kermany": Source(
-        "Paediatric pneumonia films of Kermany et al.",
+        "Films of Kermany et al. (paediatric pneumonia)",
         "CC BY 4.0",
         'Kermany, Zhang, Goldbaum, "Labeled Optical Coherence Tomography (OCT) and Chest X-Ray Images for '
         'Classification", Mendeley Data rscbjbr9sj',
