@@ -8,7 +8,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ KINDS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
 }
 METADATA_KEY = "cxr"
 SCHEMA = 1
+FAINTEST = 16  # of 255, the label's map scale: weaker evidence cannot be seen on a film
 OUTPUTS = ("logits", "maps", "distance")  # (N, K), (N, K, h, w), (N,)
 
 
@@ -133,7 +134,16 @@ class ModelInfo:
         return info
 
 
-def drawn_logits(logits: NDArray[np.floating], info: ModelInfo) -> NDArray[np.float64] | None:
+class Resamples(Protocol):
+    """What has draws of its calibration: a model, or a calibration in the making."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def resampled(self) -> dict[str, Resampled]: ...
+
+
+def drawn_logits(logits: NDArray[np.floating], info: Resamples) -> NDArray[np.float64] | None:
     """Logits (N, K) -> `scaled` by each draw of the calibration (D, N, K); NaN where a label has no draw, None of none.
 
     Draw d of all labels is one resample of the patients, so that classes stay together.

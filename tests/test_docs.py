@@ -18,7 +18,8 @@ from cxr.learning.trunks import ARCHITECTURES
 from cxr.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = "\n".join(file.read_text() for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = "\n".join(file.read_text() for file in FILES)
 
 
 @pytest.mark.parametrize("name", [*TASKS, *ARCHITECTURES, *POOLINGS, *HEADS, *LOSSES])
@@ -31,9 +32,7 @@ def test_every_command_is_documented(command: str) -> None:
     assert f"python -m cxr {command} " in DOCUMENTS
 
 
-@pytest.mark.parametrize(
-    "file", ["README.md", "CONTRIBUTING.md", *(f"docs/{f.name}" for f in (ROOT / "docs").glob("*.md"))]
-)
+@pytest.mark.parametrize("file", ["CONTRIBUTING.md", *(str(file.relative_to(ROOT)) for file in FILES)])
 def test_links_between_documents_lead_somewhere(file: str) -> None:
     text = (ROOT / file).read_text()
     targets = [part.split(")")[0].split("#")[0] for part in text.split("](")[1:]]
@@ -113,7 +112,7 @@ def _command_lines(text: str) -> Iterator[tuple[str, str]]:
 
 COMMAND_LINES = [
     pytest.param(command, arguments.strip(), id=f"{file.name}: {command} {arguments.strip()}")
-    for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for file in FILES
     for command, arguments in _command_lines(file.read_text())
     if " -" in arguments or command in ("remote.py", "python -m cxr")
 ]

@@ -15,6 +15,7 @@ FLOORS = (
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
     {"cxr.scaling", "cxr.uncertainty"},
     {"cxr.modelfile", "cxr.checkfile"},
+    {"cxr.cards"},
     {"cxr.films"},
     {"cxr.reading", "cxr.learning"},
     {"cxr.desk"},
@@ -27,17 +28,18 @@ WINGS = {
         "film", "reasons", "header", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata",
         "dicomsigns", "dicomfile", "dicom", "read",
     ),
+    "cxr.cards": ("measured", "sources", "retraining", "card", "blocks", "results", "sections", "formats"),
     "cxr.learning": (
         "memory", "faults", "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets",
         "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain", "schedule",
         "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs", "training", "looking",
-        "calibration", "figures", "evaluation", "charts", "evaluation_report", "export", "release", "checks",
-        "training_command", "remote_command", "testing_command", "commands", "check_pictures", "check_variants",
-        "check_net", "check_training", "check_command",
+        "calibration", "figures", "evaluation", "reliability", "appraisal", "charts", "evaluation_report", "export",
+        "release", "checks", "training_command", "remote_command", "testing_command", "commands", "check_pictures",
+        "check_variants", "check_net", "check_training", "check_command",
     ),
     "cxr.reading": ("engine", "site", "derived", "report", "check", "reader", "readers", "labels"),
     "cxr.desk": (
-        "tables", "store", "pictures", "intake", "uploads", "views", "pages", "api", "door", "app", "serve",
+        "tables", "store", "pictures", "intake", "uploads", "views", "cards", "pages", "api", "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

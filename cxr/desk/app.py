@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr import __version__
 from cxr.desk.api import api
+from cxr.desk.cards import cards
 from cxr.desk.door import guard
 from cxr.desk.intake import HeatmapFolder, Intake
 from cxr.desk.pages import pages
@@ -93,6 +94,7 @@ def _open_store(settings: Settings) -> Store:
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
     app.register_blueprint(pages)
+    app.register_blueprint(cards)
     app.register_blueprint(api)
     app.register_error_handler(CxrError, answer_error)
     app.register_error_handler(HTTPException, answer_error)

@@ -10,10 +10,10 @@ from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import film_summary, find_film, find_report, intake, settings, wants_json
 from cxr.errors import BadRequest, NotFound
+from cxr.modelfile import FAINTEST
 from cxr.reading.report import Finding, Report
 
 PAGE_SIZE = 50
-FAINTEST = 16  # of 255: weaker evidence cannot be seen on a film
 
 pages = Blueprint("pages", __name__)
 

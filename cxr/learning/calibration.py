@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
 from cxr.metrics import bootstrap_draws, operating_thresholds, sensitivity_specificity
-from cxr.modelfile import OperatingPoint, Platt, Resampled, apply_calibration, scaling_of
+from cxr.modelfile import KINDS, OperatingPoint, Platt, Resampled, apply_calibration, drawn_logits, scaling_of
 from cxr.scaling import Fit, one_temperature, platt_of_each, temperature_and_shifts
-from cxr.uncertainty import DRAWS
+from cxr.uncertainty import DRAWS, intervals
 
 T = TypeVar("T")
 Labels = tuple[str, ...]
+FILMS_AT_ONCE = 1000  # of which all draws are held in memory
 DIGITS = 5  # significant ones of what is stored of each draw: a probability moves by less than 0.0001
 # By kind of task. A model is calibrated on films like those that it learned from.
 MODEL_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": one_temperature}
@@ -34,6 +35,17 @@ class Calibration:
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logits (N, K) in the order of the labels -> probabilities (N, K), calibrated where that could be done."""
         return apply_calibration(logits, scaling_of(self.labels, self.platt), self.kind)
+
+    def intervals(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Logits (N, K) -> low and high (N, K, 2) of the 95 % intervals; NaN where a label has no draws."""
+        parts = np.array_split(logits, max(1, len(logits) // FILMS_AT_ONCE))
+        return np.concatenate([self._intervals(part) for part in parts])
+
+    def _intervals(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        drawn = drawn_logits(logits, self)
+        if drawn is None:
+            return np.full((*logits.shape, 2), np.nan)
+        return intervals(KINDS[self.kind](drawn), self.probabilities(logits))
 
     @property
     def uncalibrated(self) -> Labels:
@@ -124,7 +136,7 @@ def out_of_fold(
 
     Logits and labels are (N, K). A half that lacks a class of one label cannot be calibrated.
     """
-    half = _halves(patients, truth)
+    half = halves(patients, truth)
     probabilities = np.full(truth.shape, np.nan)
     for held in (0, 1):
         x, y = logits[half != held], truth[half != held]
@@ -135,7 +147,7 @@ def out_of_fold(
     return probabilities
 
 
-def _halves(patients: NDArray[np.str_], truth: NDArray[np.float32], seed: int = 0) -> NDArray[np.intp]:
+def halves(patients: NDArray[np.str_], truth: NDArray[np.float32], seed: int = 0) -> NDArray[np.intp]:
     """(N,): 0 or 1 for each film, alike for all films of a patient; each class is shared out between the halves."""
     _, patient = np.unique(patients, return_inverse=True)
     finding = np.where(np.nan_to_num(truth) == 1, np.arange(1, truth.shape[1] + 1), 0).max(axis=1)  # 0: none

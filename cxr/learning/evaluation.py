@@ -155,15 +155,16 @@ def _label_figures(label: str, scores: Array, labels: Array, area: Interval, pre
         auroc=area,
         negatives=int((labels == 0).sum()),
         average_precision=precision,
-        calibration=_calibration(scores, labels),
+        calibration=calibration_figures(scores, labels),
         roc=_curve(*roc_curve(scores, labels)),
         precision_recall=_precision_recall(scores, labels),
     )
 
 
-def _calibration(scores: Array, labels: Array) -> Calibration:
+def calibration_figures(scores: Array, labels: Array) -> Calibration:
+    """Of scores (N,) and labels (N,); undefined for scores that are no probabilities."""
     if scores.min(initial=0) < 0 or scores.max(initial=0) > 1:
-        return Calibration(float("nan"), float("nan"), Curve((), ()), ())
+        return Calibration.undefined()
     mean, positive, films = calibration_curve(scores, labels)
     error = expected_calibration_error(scores, labels)
     return Calibration(brier(scores, labels), error, _curve(mean, positive), tuple(films.tolist()))
@@ -243,7 +244,7 @@ def _confusion(scores: Array, labels: Array) -> tuple[tuple[int, ...], ...]:
 
 def _subgroups(scores: Array, labels: Array, table: FilmTable, draws: int) -> tuple[Subgroup, ...]:
     found = []
-    for attribute, values in _attributes(table).items():
+    for attribute, values in attributes(table).items():
         for value in np.unique(values[values != ""]):
             rows = np.flatnonzero(values == value)
             patients = table.patients[rows]
@@ -254,7 +255,7 @@ def _subgroups(scores: Array, labels: Array, table: FilmTable, draws: int) -> tu
     return tuple(found)
 
 
-def _attributes(table: FilmTable) -> dict[str, NDArray[np.str_]]:
+def attributes(table: FilmTable) -> dict[str, NDArray[np.str_]]:
     """Attribute -> (N,) its value for each film, "" where not known."""
     return {"sex": table.sex, "age": age_bands(table.age_years), "view": table.view}
 

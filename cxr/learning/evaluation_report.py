@@ -6,16 +6,19 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cxr.cards.measured import SCHEMA, DarkMaps, Population, Subject, plain
 from cxr.errors import TrainingDataError
 from cxr.learning import charts
 from cxr.learning.charts import Frame, Range, Series
 from cxr.learning.evaluation import write
-from cxr.learning.figures import Curve, Evaluation, LabelFigures
+from cxr.learning.figures import Calibration, Curve, Evaluation, LabelFigures
+from cxr.learning.reliability import LabelReliability, Reliability, bins_csv, calibration_csv, to_text
 from cxr.metrics import Interval
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
@@ -59,6 +62,18 @@ class EvaluationReport:
     about: Mapping[str, str] = field(default_factory=dict)  # model, data, command ...: shown as they are
     training: tuple[TrainingCurve, ...] = ()
     gallery: tuple[GalleryFilm, ...] = ()
+    reliability: tuple[Reliability, ...] = ()
+    task: str = ""
+    subject: Subject = field(default_factory=Subject)
+    layout: str = ""  # of the data set
+    populations: tuple[Population, ...] = ()
+    dark_maps: tuple[DarkMaps, ...] = ()
+
+    def to_json(self) -> str:
+        """All that was measured, in one file: what a model card is made from."""
+        parts = {name: plain(value) for name, value in vars(self).items() if name not in ("training", "gallery")}
+        today = datetime.now(UTC).date().isoformat()
+        return json.dumps({"schema": SCHEMA, "date": today, **parts}, indent=1, allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -77,9 +92,16 @@ class LabelRow:
 
 
 def write_report(report: EvaluationReport, folder: Path) -> Path:
-    """`report.html`, and text, JSON and CSV of each evaluation (`evaluation.*`, then `evaluation-<name>.*`)."""
+    """`report.html`, `report.json`, and text, JSON and CSV of each evaluation (`evaluation.*`, `evaluation-<name>.*`)
+    and of the calibration.
+    """
     for number, evaluation in enumerate(report.evaluations):
         write(evaluation, folder, f"evaluation-{file_name(evaluation.name)}" if number else "evaluation")
+    if report.reliability:
+        (folder / "calibration.txt").write_text("\n\n".join(map(to_text, report.reliability)) + "\n")
+        (folder / "calibration.csv").write_text(calibration_csv(report.reliability))
+        (folder / "interval-bins.csv").write_text(bins_csv(report.reliability))
+    (folder / "report.json").write_text(report.to_json() + "\n")
     file = folder / "report.html"
     unfinished = file.with_suffix(f".{os.getpid()}.html")
     unfinished.write_text(render(report))
@@ -99,6 +121,7 @@ def render(report: EvaluationReport) -> str:
         report=report,
         rows=label_rows(report.evaluations),
         span=span,
+        reliability_chart=reliability_chart,
         charts=charts,
         training=[training_chart(curve) for curve in report.training],
         gallery=_by_heading(report.gallery),
@@ -134,7 +157,7 @@ def _label_row(label: str, figures: tuple[LabelFigures | None, ...], names: Sequ
         precision_recall=_small(
             f"Precision of {label}", series(lambda f: f.precision_recall), "recall", "precision", _chance(figures)
         ),
-        calibration=_calibration_chart(label, [_calibration(names[tone], f, tone) for tone, f in known]),
+        calibration=_calibration_chart(label, [_calibration(names[tone], f.calibration, tone) for tone, f in known]),
     )
 
 
@@ -153,10 +176,9 @@ def _small(title: str, series: Sequence[Series], x_label: str, y_label: str, ref
     return charts.line_chart(series, SMALL, title, x_label, y_label, reference)
 
 
-def _calibration(name: str, figures: LabelFigures, tone: int) -> Series:
+def _calibration(name: str, found: Calibration, tone: int) -> Series:
     """A dot for each bin; ten times the films make its radius one pixel larger."""
-    curve, films = figures.calibration.curve, figures.calibration.films
-    return Series(name, curve.x, curve.y, tone, tuple(1 + math.log10(count) for count in films))
+    return Series(name, found.curve.x, found.curve.y, tone, tuple(1 + math.log10(count) for count in found.films))
 
 
 def _calibration_chart(label: str, series: Sequence[Series]) -> Markup:
@@ -167,6 +189,12 @@ def _calibration_chart(label: str, series: Sequence[Series]) -> Markup:
     frame = replace(SMALL, x_range=(0.0, top), y_range=(0.0, top))
     reference = Series("perfect", (0.0, top), (0.0, top))
     return charts.line_chart(series, frame, f"Calibration of {label}", "probability", "share positive", reference)
+
+
+def reliability_chart(figures: LabelReliability) -> Markup:
+    """Reliability diagram of one label: after calibration in the first tone, before it in the second."""
+    after, before = _calibration("after", figures.after, 0), _calibration("before", figures.before, 1)
+    return _calibration_chart(figures.label, [after, before])
 
 
 def training_chart(curve: TrainingCurve) -> Markup:

@@ -32,6 +32,10 @@ class Calibration:
     curve: Curve  # mean probability and share of positive films of each bin
     films: tuple[int, ...]  # of each bin
 
+    @classmethod
+    def undefined(cls) -> "Calibration":
+        return cls(float("nan"), float("nan"), Curve((), ()), ())
+
 
 @dataclass(frozen=True)
 class LabelFigures:
@@ -158,7 +162,7 @@ class Evaluation:
             areas = [*_three(f.auroc), f.negatives, *_three(f.average_precision)]
             rows.append([f.label, f.positives, *areas, f.calibration.brier, f.calibration.ece])
         rows.append(["mean", "", *_three(self.mean_auroc), "", *_three(self.mean_average_precision), "", ""])
-        return _csv(rows)
+        return csv_text(rows)
 
     def decisions_csv(self) -> str:
         """One row a label and set of operating points, and the micro and macro rows."""
@@ -171,7 +175,7 @@ class Evaluation:
                 rows.append([one.name, f.label, f.threshold, *counts, *_flat(f.rates)])
             for name, rates in (("micro", one.micro), ("macro", one.macro)):
                 rows.append([one.name, name, *[""] * 5, *_flat(rates)])
-        return _csv(rows)
+        return csv_text(rows)
 
     def subgroups_csv(self) -> str:
         """One row a subgroup and label, and one for the mean."""
@@ -179,11 +183,11 @@ class Evaluation:
         for group in self.subgroups:
             for label, figure in {"mean": group.mean_auroc, **group.aurocs}.items():
                 rows.append([group.attribute, group.value, group.films, group.patients, label, *_three(figure)])
-        return _csv(rows)
+        return csv_text(rows)
 
 
 def _label_line(f: LabelFigures) -> str:
-    errors = _numbers((f.calibration.brier, f.calibration.ece))
+    errors = numbers((f.calibration.brier, f.calibration.ece))
     return f"{f.label:20} {f.positives:5d} positive  {show(f.auroc):32}{_short(f.average_precision):24}{errors}"
 
 
@@ -222,10 +226,10 @@ def _short(interval: Interval) -> str:
 
 
 def _cells(rates: Rates, columns: Sequence[str]) -> str:
-    return _numbers([getattr(rates, column).value for column in columns])
+    return numbers([getattr(rates, column).value for column in columns])
 
 
-def _numbers(values: Sequence[float]) -> str:
+def numbers(values: Sequence[float]) -> str:
     return "".join("  undefined" if np.isnan(value) else f"{value:11.3f}" for value in values)
 
 
@@ -237,7 +241,7 @@ def _flat(rates: Rates) -> list[float]:
     return [figure for name in RATES for figure in _three(getattr(rates, name))]
 
 
-def _csv(rows: Sequence[Sequence[object]]) -> str:
+def csv_text(rows: Sequence[Sequence[object]]) -> str:
     """An undefined figure is `nan`."""
     stream = StringIO()
     csv.writer(stream, lineterminator="\n").writerows(rows)

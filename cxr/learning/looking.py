@@ -48,11 +48,11 @@ def read_and_look(
         TrainingDataError: more than `most_unreadable` (a share) of the films, or all of them, cannot be read.
     """
     unreadable: dict[int, str] = {}
-    seen = look(net, _read_batches(table, net.preprocessing, title, unreadable, most_unreadable))
+    seen = look(net, read_batches(table, net.preprocessing, title, unreadable, most_unreadable))
     return table.without(unreadable), seen
 
 
-def _read_batches(
+def read_batches(
     table: FilmTable, how: Preprocessing, title: str, unreadable: dict[int, str], most_unreadable: float
 ) -> Iterator[Tensor]:
     """Prepared films; each that cannot be read is entered into `unreadable` with the reason, by its row."""

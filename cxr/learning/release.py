@@ -52,15 +52,15 @@ def describe(
         architecture=net.describe(),
         platt=calibration.platt,
         operating_points=calibration.operating_points,
-        map_scale=_map_scales(seen.maps.max(axis=(2, 3)), validation.labels, task.labels),
+        map_scale=map_scales(seen.maps.max(axis=(2, 3)), validation.labels, task.labels),
         distance_scale=float(np.percentile(space.distance(seen.pooled), DISTANCE_PERCENTILE)),
-        training=_record(net) | {"validation": _figures(seen.logits, validation.labels, task)},
+        training=record_of(net) | {"validation": _figures(seen.logits, validation.labels, task)},
         resampled=calibration.resampled,
     )
     return space, info
 
 
-def _map_scales(peaks: NDArray[np.float32], truth: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, float]:
+def map_scales(peaks: NDArray[np.float32], truth: NDArray[np.float32], labels: tuple[str, ...]) -> dict[str, float]:
     """99th percentile of each map's peak (N, K) over the positive films; over all where none is known to be."""
     positive = truth == 1
     positive |= ~positive.any(axis=0)
@@ -68,14 +68,14 @@ def _map_scales(peaks: NDArray[np.float32], truth: NDArray[np.float32], labels: 
     return {label: float(max(scale, 1e-6)) for label, scale in zip(labels, scales, strict=True)}
 
 
-def _record(net: Ensemble) -> dict[str, Any]:
+def record_of(net: Ensemble) -> dict[str, Any]:
     """The record of a single network as it is, else those of all members."""
-    records = [_record_of(member) for member in net.records]
+    records = [_of_member(member) for member in net.records]
     flip = {"flip": True} if net.flip else {}
     return {**records[0], **flip} if len(records) == 1 else {"members": records, **flip}
 
 
-def _record_of(member: Checkpoint) -> dict[str, Any]:
+def _of_member(member: Checkpoint) -> dict[str, Any]:
     return {**member.record, "recipe": dataclasses.asdict(member.recipe), "epoch": member.epoch}
 
 

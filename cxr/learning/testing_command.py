@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cxr.cards.measured import Subject
 from cxr.errors import TrainingDataError
 from cxr.films.prepare import fit_square
 from cxr.films.read import read_film
 from cxr.learning import checkpoints, supply
+from cxr.learning.appraisal import Watched, population, reliabilities
 from cxr.learning.boxes import read_nih_boxes
 from cxr.learning.calibration import Calibration, calibrate
 from cxr.learning.datasets import MOST_UNREADABLE, DataSet, FilmTable
@@ -27,6 +29,8 @@ from cxr.learning.evaluation_report import (
 )
 from cxr.learning.figures import Evaluation, LocalisationFigures
 from cxr.learning.looking import Seen, read_and_look
+from cxr.learning.release import record_of
+from cxr.learning.reliability import to_text
 from cxr.learning.supply import OtherFilms, Supply, uncertain_of
 from cxr.modelfile import Platt, apply_calibration
 from cxr.tasks import TASKS, Task
@@ -74,7 +78,7 @@ def _test_answers(options: argparse.Namespace) -> None:
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         about = {"Answers": file.name, "Data": options.data.name}
-        report = EvaluationReport(task.title, (evaluation,), about)
+        report = EvaluationReport(task.title, (evaluation,), about, task=task.name)
         print(f"\nReport: {write_report(report, options.out)}")
 
 
@@ -114,14 +118,19 @@ def _test_checkpoints(options: argparse.Namespace) -> None:
     uncertain = uncertain_of(net.records[0].record, options.uncertain)
     source = Supply(net.task, options.data, uncertain, options.most_unreadable)
     films = source.read()
-    model = _Model(net, _calibrate(net, source, films, options.limit))
+    validation = _look_at_validation(net, source, films, options.limit)
+    model = _Model(net, _calibrate(validation, net.task))
     inside = _limited(films.part("test", most_unreadable=source.most_unreadable), options.limit)
     table, seen = read_and_look(net, inside, "test films", source.most_unreadable)
+    watched = [Watched("test", table, seen.logits, seen.maps)]
     evaluation = _evaluate(model, table, seen, "test")
     evaluations = [replace(evaluation, localisation=_localise(options.data, net.task, table, seen))]
     if options.external:
-        evaluations.append(_evaluate_external(model, replace(source, folder=options.external), options.limit))
-    print("\n\n".join(each.to_text() for each in evaluations))
+        evaluation, outside = _evaluate_external(model, replace(source, folder=options.external), options.limit)
+        evaluations.append(evaluation)
+        watched.append(outside)
+    found = reliabilities(net.task, model.calibration, validation, watched) if model.calibration and validation else ()
+    print("\n\n".join([*(each.to_text() for each in evaluations), *map(to_text, found)]))
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         report = EvaluationReport(
@@ -130,6 +139,11 @@ def _test_checkpoints(options: argparse.Namespace) -> None:
             about=_about(options, model),
             training=_training_curves(options.models),
             gallery=_gallery(model, table, seen),
+            reliability=found,
+            task=net.task.name,
+            subject=Subject(training=record_of(net)),
+            layout=films.layout,
+            populations=tuple(population(each.part, each.table) for each in watched),
         )
         print(f"\nReport: {write_report(report, options.out)}")
 
@@ -138,16 +152,24 @@ def _limited(table: FilmTable, limit: int | None) -> FilmTable:
     return table.take(np.arange(min(limit or len(table), len(table))))
 
 
-def _calibrate(net: Ensemble, source: Supply, films: DataSet, limit: int | None) -> Calibration | None:
-    """None, and a sentence, where the validation films do not suffice, or a run may have learned from them."""
+def _look_at_validation(net: Ensemble, source: Supply, films: DataSet, limit: int | None) -> Watched | None:
+    """None, and a sentence, where a run may have learned from the validation films."""
     try:
         validation = _limited(_held_out(net, source, films), limit)
     except OtherFilms as error:
         print(f"Not calibrated, and without operating points: {error}")
         return None
     table, seen = read_and_look(net, validation, "validation films", source.most_unreadable)
+    return Watched("validation", table, seen.logits, seen.maps)
+
+
+def _calibrate(validation: Watched | None, task: Task) -> Calibration | None:
+    """None where there are no validation films, and with a sentence where they do not suffice."""
+    if validation is None:
+        return None
+    table = validation.table
     try:
-        made = calibrate(seen.logits, table.labels, net.task.labels, net.task.kind)
+        made = calibrate(validation.logits, table.labels, task.labels, task.kind, table.patients)
     except TrainingDataError as error:
         print(f"Not calibrated, and without operating points: {error}")
         return None
@@ -174,10 +196,10 @@ def _held_out(net: Ensemble, source: Supply, films: DataSet) -> FilmTable:
         raise
 
 
-def _evaluate_external(model: _Model, source: Supply, limit: int | None) -> Evaluation:
+def _evaluate_external(model: _Model, source: Supply, limit: int | None) -> tuple[Evaluation, Watched]:
     outside = _limited(source.read().external(source.most_unreadable), limit)
     table, seen = read_and_look(model.net, outside, "external films", source.most_unreadable)
-    return _evaluate(model, table, seen, "external")
+    return _evaluate(model, table, seen, "external"), Watched("external", table, seen.logits, seen.maps)
 
 
 def _evaluate(model: _Model, table: FilmTable, seen: Seen, name: str) -> Evaluation:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cxr.cards.card import Described, describe
 from cxr.errors import BadRequest, ModelFileError, SettingError
 from cxr.modelfile import ModelInfo
 from cxr.reading.derived import SOURCES, DerivedEngine, derived_info
@@ -24,6 +25,7 @@ class Model:
     info: ModelInfo
     sha256: str = ""  # of the file as it was at the start
     site: SiteCalibration | None = None  # of this very task
+    own: ModelInfo | None = None  # what the file says, of its own task and without a site's calibration
 
     def calibrated(self, site: SiteCalibration | None) -> "Model":
         """Raises SettingError when `site` was made for another model."""
@@ -75,7 +77,9 @@ class Readers:
     @classmethod
     def holding(cls, *readers: Reader) -> "Readers":
         """Readers that are loaded already; the task of the first is the default."""
-        made = cls({r.info.task: Model(Path(), r.info) for r in readers}, readers[0].info.task, Settings())
+        made = cls(
+            {r.info.task: Model(Path(), r.info, r.identity.sha256) for r in readers}, readers[0].info.task, Settings()
+        )
         made._readers = {r.info.task: r for r in readers}
         return made
 
@@ -83,6 +87,15 @@ class Readers:
     def tasks(self) -> dict[str, ModelInfo]:
         """What is served, by task; the default first."""
         return {task: model.info for task, model in self._models.items()}
+
+    def sha256_of(self, task: str) -> str:
+        """Of the file that serves `task`."""
+        return self._models[task].sha256
+
+    def described(self, task: str) -> Described:
+        """The model file that serves `task`, as a model of its own task, with its card."""
+        model = self._models[task]
+        return describe(model.file, model.own or model.info, model.sha256)
 
     def of(self, task: str = "") -> Reader:
         """The reader of `task`, or of the default.
@@ -138,7 +151,7 @@ def _by_task(files: Iterable[Path]) -> dict[str, Model]:
             raise SettingError(
                 f"{models[info.task].file} and {file} are both models of the task {info.task}; give one of them."
             )
-        models[info.task] = Model(file, info, sha256_of(file))
+        models[info.task] = Model(file, info, sha256_of(file), own=info)
     return models
 
 

@@ -10,9 +10,11 @@ import pytest
 import waitress
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from cxr.cards.card import card_file
 from cxr.reading.engine import SHIPPED
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
+from tests.cards.measured import card_for
 from tests.desk.desk import Desk, open_desk
 from tests.reading.tiny import tiny_model
 
@@ -33,6 +35,7 @@ def served_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("desk")
     children = tiny_model(folder / "children.onnx", "pneumonia3", [0.0, 2.0, 1.0], [0.0, 2.0, 0.0])
     readers = Readers.find(Settings(), [SHIPPED, children])
+    card_file(children).write_text(card_for(readers.sha256_of("pneumonia3")).to_json())
     with open_desk(folder, readers, heatmap_files=True, housekeeping=True) as desk:
         yield desk
 

@@ -191,8 +191,9 @@ def test_a_film_is_deleted_only_after_a_second_click(
 def test_no_page_has_an_accessibility_fault(
     open_page: OpenPage, film_path: str, classes_path: str, shoot: Shoot, theme: str
 ) -> None:
-    film = f"{film_path}?finding={LIT}"
-    for name, path in {"upload": "/", "films": "/films", "film": film, "classes": classes_path}.items():
+    pages = {"upload": "/", "films": "/films", "film": f"{film_path}?finding={LIT}", "classes": classes_path}
+    pages |= {"models": "/models", "card": "/models/chestxray14", "own-card": "/models/pneumonia3"}
+    for name, path in pages.items():
         page = open_page(path, color_scheme=theme)
         if name in ("film", "classes"):
             _open_film(page)
@@ -216,11 +217,12 @@ def test_refusals_and_lists_of_refusals_are_accessible(
     _assert_accessible(page, f"uploaded {theme}")
 
 
-@pytest.mark.parametrize("path", ["/", "/films"])
+@pytest.mark.parametrize("path", ["/", "/films", "/models", "/models/pneumonia3"])
 def test_a_phone_needs_no_sideways_scrolling(open_page: OpenPage, film_path: str, shoot: Shoot, path: str) -> None:
-    for name, address in {path.strip("/") or "upload": path, "film": f"{film_path}?finding={LIT}"}.items():
+    name = path.strip("/").replace("/", "-") or "upload"
+    for shot, address in {name: path, "film": f"{film_path}?finding={LIT}"}.items():
         page = open_page(address, viewport={"width": 360, "height": 740}, device_scale_factor=2)
-        shoot(page, f"{name}-phone")
+        shoot(page, f"{shot}-phone")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxr.errors import TrainingDataError
-from cxr.learning.calibration import _halves, calibrate, out_of_fold, patients_of_each
+from cxr.learning.calibration import calibrate, halves, out_of_fold, patients_of_each
 from cxr.modelfile import Platt, apply_calibration
 from cxr.scaling import fit_platt, fit_temperature, sigmoid, softmax
 from cxr.uncertainty import DRAWS
@@ -101,12 +101,12 @@ def test_a_half_is_measured_by_the_other_half_and_no_patient_is_in_both() -> Non
     patients = np.repeat(np.arange(60), 4).astype(str)
     truth = np.repeat((np.arange(60) < 20).astype(np.float32), 4)[:, None]
     logits = (2 * truth + random.normal(size=truth.shape)).astype(np.float32)
-    halves = _halves(patients, truth)
-    assert all(len(set(halves[patients == name])) == 1 for name in set(patients))
-    assert [int(truth[halves == half].sum()) for half in (0, 1)] == [40, 40]
+    half = halves(patients, truth)
+    assert all(len(set(half[patients == name])) == 1 for name in set(patients))
+    assert [int(truth[half == each].sum()) for each in (0, 1)] == [40, 40]
     told = out_of_fold(logits, truth, "multilabel", patients)
-    slope, intercept = fit_platt(logits[halves == 0, 0], truth[halves == 0, 0])
-    np.testing.assert_allclose(told[halves == 1, 0], sigmoid(slope * logits[halves == 1, 0].astype(float) + intercept))
+    slope, intercept = fit_platt(logits[half == 0, 0], truth[half == 0, 0])
+    np.testing.assert_allclose(told[half == 1, 0], sigmoid(slope * logits[half == 1, 0].astype(float) + intercept))
 
 
 def test_what_a_half_lacks_cannot_be_measured() -> None:

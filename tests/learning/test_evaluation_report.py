@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxr.cards.measured import Measured
 from cxr.errors import TrainingDataError
 from cxr.learning.charts import Frame, Series, common_range, interval_strip, line_chart, ticks, value_range
 from cxr.learning.evaluation import evaluate, localise
@@ -22,8 +23,10 @@ from cxr.learning.evaluation_report import (
     write_report,
 )
 from cxr.learning.figures import UNDEFINED, Evaluation
+from cxr.learning.reliability import held_out, reliability
 from cxr.metrics import Interval
 from tests.learning.test_evaluation import POINTS, SCORES, classes, films
+from tests.learning.test_reliability import overconfident
 
 VOID = {"meta", "img", "br"}
 
@@ -62,7 +65,10 @@ def everything() -> str:
     gallery = (GalleryFilm(b"\x89PNG", "Mass & more, probability 0.80", "Found"),)
     curves = (TrainingCurve("val_auc", (1, 2), (0.6, 0.7)),)
     about = {"Model": "<script>alert(1)</script>"}
-    return render(EvaluationReport("Chest films", (internal, evaluation("external")), about, curves, gallery))
+    logits, table = overconfident(60, 0)
+    found = reliability("test", logits, held_out(logits, table, "multilabel"), table, "multilabel", draws=10)
+    sets = (internal, evaluation("external"))
+    return render(EvaluationReport("Chest films", sets, about, curves, gallery, (found,)))
 
 
 def test_the_report_needs_nothing_from_elsewhere(everything: str) -> None:
@@ -82,8 +88,8 @@ def test_the_report_has_every_section_and_each_link_leads_to_one(everything: str
     tags = Tags(everything).found
     sections = {a.get("id") for tag, a in tags if tag == "section"}
     assert sections == {
-        "summary", "labels", "roc", "pr", "calibration", "points", "subgroups", "films", "localisation", "training",
-        "gallery",
+        "summary", "labels", "roc", "pr", "calibration", "reliability", "points", "subgroups", "films",
+        "localisation", "training", "gallery",
     }  # fmt: skip
     assert {str(a["href"])[1:] for tag, a in tags if tag == "a"} <= sections
 
@@ -137,6 +143,7 @@ def test_a_report_is_written_with_the_figures_of_each_set(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "evaluation.json").read_text())["name"] == "internal"
     assert json.loads((tmp_path / "evaluation-other-clinic-2.json").read_text())["name"] == "Other clinic/2"
     assert not list(tmp_path.glob("report.*.html"))
+    assert [each.name for each in Measured.read(tmp_path / "report.json").evaluations] == ["internal", "Other clinic/2"]
 
 
 def test_training_curves_of_a_run_that_was_resumed(tmp_path: Path) -> None:

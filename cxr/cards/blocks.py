@@ -1,0 +1,64 @@
+"""What a card is made of, and how its figures are written."""
+
+import math
+from dataclasses import dataclass
+
+from cxr.metrics import Interval
+
+NOT_MEASURED = "Not measured."
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+    kind = "paragraph"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line, to be copied."""
+
+    text: str
+    kind = "command"
+
+
+@dataclass(frozen=True)
+class Table:
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    kind = "table"
+
+
+Block = Paragraph | Table | Command
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def readable(label: str) -> str:
+    text = label.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def films_of(films: int, patients: int) -> str:
+    return f"{films} films of {patients} patients"
+
+
+def share_of(count: int, films: int) -> str:
+    return f"{count} ({100 * count / films:.1f} %)" if films else "0"
+
+
+def number(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.3f}"
+
+
+def shown(figure: Interval, digits: int = 3) -> str:
+    """0.812 (0.790 to 0.834)."""
+    if math.isnan(figure.value):
+        return "undefined"
+    value, low, high = (f"{part:.{digits}f}" for part in (figure.value, figure.low, figure.high))
+    return value if math.isnan(figure.low) else f"{value} ({low} to {high})"
