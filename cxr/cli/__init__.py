@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from cxr import __version__
-from cxr.cli import calibrate, export, predict
+from cxr.cli import calibrate, export, maps, predict
 from cxr.errors import CxrError
 
 # name -> (adds its flags, does it and returns the exit status)
@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[a
     "predict": (predict.add_flags, predict.run),
     "calibrate": (calibrate.add_flags, calibrate.run),
     "export": (export.add_flags, export.run),
+    "maps": (maps.add_flags, maps.run),
 }
 
 

@@ -37,6 +37,7 @@ class Reader:
             operating_points,
             self.info.kind,
             self.info.site,
+            self.info.maps,
         )
         self._versions = {"cxr": __version__, "engine": engine.version}
 
