@@ -15,13 +15,14 @@ from cxr.learning import remote_command, testing_command, training_command
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
 from cxr.learning.trunks import ARCHITECTURES
+from cxr.modelfile import MAPS
 from cxr.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = "\n".join(file.read_text() for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
 
 
-@pytest.mark.parametrize("name", [*TASKS, *ARCHITECTURES, *POOLINGS, *HEADS, *LOSSES])
+@pytest.mark.parametrize("name", [*TASKS, *ARCHITECTURES, *POOLINGS, *HEADS, *LOSSES, *MAPS])
 def test_every_part_that_a_flag_names_is_documented(name: str) -> None:
     assert f"`{name}`" in DOCUMENTS or f"--pooling {name}" in DOCUMENTS or f"--head {name}" in DOCUMENTS
 

@@ -1,8 +1,8 @@
-"""Does a map show what the score rests on? Deletion and insertion (Petsiuk et al. 2018, "RISE", section 4.2).
+"""Does a map show what a score rests on? Deletion and insertion (Petsiuk et al. 2018, "RISE"), without any boxes.
 
-Deletion takes from the film what the map shows strongest, blurred out beyond recognition, and asks how far the logit
-falls; insertion puts that alone into the blurred film and asks how far it rises. Nothing of it needs boxes. A map is
-taken as it is shown: where it is dark nothing is taken, so a map without light changes nothing and scores 0.
+Deletion takes a share of the film out, blurred beyond recognition; insertion puts that share alone into the blurred
+film. To blur anything moves a logit, so each is done to what the map shows strongest and to what it shows weakest, and
+the difference counts (most and least relevant first, Samek et al. 2017): 0 is chance, and the score of a dark map.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from cxr.learning.ensemble import Ensemble
 from cxr.learning.tables import FilmTable
 from cxr.metrics import Array, Interval, bootstrap_draws, interval
 
-SHARES = (0.05, 0.1, 0.2, 0.4)  # of the film's area that are taken, one after the other
+SHARES = (0.1, 0.3)  # of the film's area
 GRID = 56  # cells a side in which maps of any resolution are ranked
 BLUR_CELLS = 8  # cells a side of what a blurred film still tells
 BATCH = 16
@@ -51,20 +51,26 @@ def blurred(films: Tensor) -> Tensor:
     return F.interpolate(cells, size=films.shape[2:], mode="bilinear", align_corners=False)
 
 
-def strongest(maps: Tensor, share: float, side: int) -> Tensor:
-    """Maps (N, h, w) -> (N, 1, side, side): 1 on the strongest `share` of the area as far as the map is above 0."""
-    fine = F.interpolate(maps[:, None], size=(GRID, GRID), mode="bilinear", align_corners=False)
-    place = (-fine).flatten(1).argsort(dim=1, stable=True).argsort(dim=1).view_as(fine)  # 0 for the strongest cell
-    chosen = (place < share * GRID**2) & (fine > 0)
-    return F.interpolate(chosen.to(maps.dtype), size=(side, side))
+def ranks(maps: Tensor, random: torch.Generator) -> Tensor:
+    """Maps (N, h, w) -> (N, GRID, GRID) in [0, 1): 0 is the strongest cell; cells that are alike come by lot."""
+    fine = F.interpolate(maps[:, None], size=(GRID, GRID), mode="bilinear", align_corners=False).flatten(1).cpu()
+    lot = torch.rand(fine.shape, generator=random).argsort(dim=1)
+    order = lot.gather(1, (-fine.gather(1, lot)).argsort(dim=1, stable=True))  # cells, the strongest first
+    return (order.argsort(dim=1) / GRID**2).view(-1, GRID, GRID).to(maps.device)
+
+
+def mixed(films: Tensor, others: Tensor, chosen: Tensor) -> Tensor:
+    """`films` (N, C, S, S), but `others` where `chosen` (N, GRID, GRID)."""
+    mask = F.interpolate(chosen[:, None].to(films.dtype), size=films.shape[2:])
+    return films + (others - films) * mask
 
 
 @dataclass(frozen=True)
 class Changes:
     """How the logit of each film's finding moves, mean over SHARES."""
 
-    deletion: NDArray[np.float64]  # (N,): by how much it falls below the whole film's
-    insertion: NDArray[np.float64]  # (N,): by how much it rises above the blurred film's
+    deletion: NDArray[np.float64]  # (N,): by how much lower it is without the strongest part than without the weakest
+    insertion: NDArray[np.float64]  # (N,): by how much higher with the strongest part alone than with the weakest
 
 
 def changes(net: Ensemble, films: Tensor, labels: NDArray[np.intp], methods: Sequence[str]) -> dict[str, Changes]:
@@ -86,14 +92,13 @@ def _changes(net: Ensemble, films: Tensor, labels: NDArray[np.intp], methods: Se
     def logits(seen: Tensor) -> NDArray[np.float64]:
         return net(seen).logits.cpu().double().numpy()[rows, labels]  # type: ignore[no-any-return]
 
-    blur = blurred(films)
-    nothing, whole = logits(blur), logits(films)
-    found: dict[str, Moves] = {}
+    blur, found = blurred(films), {}
     for name, maps in _maps(net, films, labels, methods).items():
-        masks = [strongest(maps, share, films.shape[-1]) for share in SHARES]
-        deleted = np.mean([logits(films + (blur - films) * mask) for mask in masks], axis=0)
-        inserted = np.mean([logits(blur + (films - blur) * mask) for mask in masks], axis=0)
-        found[name] = whole - deleted, inserted - nothing
+        rank = ranks(maps, torch.Generator().manual_seed(0))
+        parts = [(rank < share, rank >= 1 - share) for share in SHARES]
+        deletion = [logits(mixed(films, blur, weak)) - logits(mixed(films, blur, strong)) for strong, weak in parts]
+        insertion = [logits(mixed(blur, films, strong)) - logits(mixed(blur, films, weak)) for strong, weak in parts]
+        found[name] = np.mean(deletion, axis=0), np.mean(insertion, axis=0)
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cxr.learning.deletion import CENTRE, blurred, changes, figures, positive_pairs, strongest
+from cxr.learning.deletion import CENTRE, GRID, blurred, changes, figures, mixed, positive_pairs, ranks
 from cxr.learning.ensemble import Answers
 from cxr.learning.tables import FilmTable
 
@@ -43,9 +43,9 @@ def test_a_map_of_what_counts_changes_the_logit_and_one_of_elsewhere_does_not(fi
     net = Corner()
     found = changes(net, films, np.zeros(3, int), ["right", "wrong", "dark"])  # type: ignore[arg-type]
     assert found.keys() == {CENTRE, "right", "wrong", "dark"}
-    assert found["right"].deletion.min() > 0.1 > found["wrong"].deletion.max()
-    assert found["right"].insertion.min() > 0.1 > found["wrong"].insertion.max()
-    assert found["dark"].deletion.tolist() == [0, 0, 0]
+    assert found["right"].deletion.min() > 1 > abs(found["wrong"].deletion).max()
+    assert found["right"].insertion.min() > 1 > abs(found["wrong"].insertion).max()
+    assert abs(found["dark"].deletion).max() < 1
     assert net.maps == "right"  # as it was
 
 
@@ -56,11 +56,20 @@ def test_a_method_is_compared_film_by_film(films: Tensor) -> None:
     assert compared["wrong"].deletion_ahead.value == compared["wrong"].deletion_ahead.high == 0
 
 
-def test_the_strongest_share_is_taken_as_far_as_there_is_light() -> None:
+def test_cells_are_ranked_from_the_strongest_and_by_lot_where_they_are_alike() -> None:
     maps = torch.zeros(2, 8, 8)
-    maps[0, :, :4] = 1.0  # light on half of the area; the second map is dark
-    assert strongest(maps, 0.25, SIDE).mean((1, 2, 3)).tolist() == pytest.approx([0.25, 0], abs=0.02)
-    assert strongest(maps, 0.9, SIDE).mean((1, 2, 3)).tolist() == pytest.approx([0.56, 0], abs=0.02)  # its rim is soft
+    maps[0, :, :4] = 1.0  # light on one half; the second map is dark
+    first, dark = ranks(maps, torch.Generator().manual_seed(0))
+    assert first[:, : GRID // 2].max() < first[:, GRID // 2 + GRID // 8 :].min()
+    assert (dark < 0.1).float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert abs((dark < 0.1)[: GRID // 2].float().mean().item() - 0.1) < 0.03  # not the upper rows first
+
+
+def test_another_film_is_mixed_in_where_that_is_chosen() -> None:
+    chosen = torch.zeros(1, GRID, GRID, dtype=torch.bool)
+    chosen[:, :, : GRID // 2] = True
+    film = mixed(torch.zeros(1, 1, SIDE, SIDE), torch.ones(1, 1, SIDE, SIDE), chosen)
+    assert film[..., : SIDE // 2].eq(1).all() and film[..., SIDE // 2 :].eq(0).all()
 
 
 def test_blurring_keeps_means_alone() -> None:
