@@ -30,12 +30,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the figures of each method; exit status 0. Raises of the CxrError family."""
+    import torch
+
     from cxr.learning.ensemble import Ensemble
     from cxr.learning.supply import Supply
 
     if options.films < 0:
         raise TrainingDataError(f"--films {options.films} is no number of films; give 0 or more.")
-    net = Ensemble.load(options.runs, options.flip)
+    net = Ensemble.load(options.runs, options.flip).to("cuda" if torch.cuda.is_available() else "cpu")
     source = Supply(net.task, options.data)
     films = source.read()
     if options.films:
