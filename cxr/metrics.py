@@ -33,9 +33,7 @@ def auroc(scores: Array, labels: Array) -> float:
     n_pos, n_neg = int(positive.sum()), int((~positive).sum())
     if not n_pos or not n_neg:
         return float("nan")
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # mean rank of tied scores, from 1
-    return float((ranks[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
+    return float((_mean_ranks(scores)[positive].sum() - n_pos * (n_pos + 1) / 2) / (n_pos * n_neg))
 
 
 def aurocs(scores: Array, labels: Array) -> NDArray[np.float64]:
@@ -315,3 +313,17 @@ def overlap(one: Array, other: Array) -> NDArray[np.float64]:
     high = np.minimum(one[:, :2] + one[:, 2:], other[:, :2] + other[:, 2:])
     both = np.clip(high - low, 0, None).prod(axis=1)
     return share(both, one[:, 2:].prod(axis=1) + other[:, 2:].prod(axis=1) - both)
+
+
+def rank_correlation(one: Array, other: Array) -> float:
+    """Spearman's, over all values of two arrays of one shape; ties have their mean rank. NaN when all are alike."""
+    first, second = (_mean_ranks(np.ravel(values)) for values in (one, other))
+    if not first.std() or not second.std():
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _mean_ranks(values: Array) -> NDArray[np.float64]:
+    """(N,): from 1, ties having the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse])

@@ -22,6 +22,14 @@ KINDS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
     "multilabel": sigmoid,  # each label by itself
     "multiclass": softmax,  # one label of all
 }
+# How maps of where a model looked are made -> what people call it.
+MAPS = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "evidence": "evidence map",
+}
+DEFAULT_MAPS = "hirescam"  # chosen by deletion on validation films: docs/maps.md
 METADATA_KEY = "cxr"
 SCHEMA = 1
 FAINTEST = 16  # of 255, the label's map scale: weaker evidence cannot be seen on a film
@@ -98,6 +106,7 @@ class ModelInfo:
     distance_scale: float  # distance below which 99 % of the validation films lie
     training: dict[str, Any] = field(default_factory=dict)  # the record: recipe, data, figures, versions
     resampled: dict[str, Resampled] = field(default_factory=dict)  # label -> its draws; without them no interval
+    maps: str = "gradcam"  # one of MAPS; files from before there were others do not say it
     site: SiteSample | None = None  # whose calibration it has; a model file itself has its own
 
     @property
@@ -184,6 +193,8 @@ def resampled_of(raw: dict[str, Any]) -> dict[str, Resampled]:
 def _validate(info: ModelInfo) -> None:
     if info.kind not in KINDS:
         raise ModelFileError(f"The model file is of kind {info.kind!r}, not {' or '.join(KINDS)}; export it again.")
+    if info.maps not in MAPS:
+        raise ModelFileError(f"The model file has maps of {info.maps!r}, not {' or '.join(MAPS)}; export it again.")
     calibrated = set(info.labels if info.kind == "multiclass" else info.platt)
     parts: dict[str, tuple[set[str], Mapping[str, object]]] = {
         "map scale": (set(info.labels), info.map_scale),

@@ -15,6 +15,7 @@ from cxr.learning import check_command, remote_command, testing_command, trainin
 from cxr.learning.losses import LOSSES
 from cxr.learning.models import HEADS, POOLINGS
 from cxr.learning.trunks import ARCHITECTURES
+from cxr.modelfile import MAPS
 from cxr.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +23,7 @@ FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 DOCUMENTS = "\n".join(file.read_text() for file in FILES)
 
 
-@pytest.mark.parametrize("name", [*TASKS, *ARCHITECTURES, *POOLINGS, *HEADS, *LOSSES])
+@pytest.mark.parametrize("name", [*TASKS, *ARCHITECTURES, *POOLINGS, *HEADS, *LOSSES, *MAPS])
 def test_every_part_that_a_flag_names_is_documented(name: str) -> None:
     assert f"`{name}`" in DOCUMENTS or f"--pooling {name}" in DOCUMENTS or f"--head {name}" in DOCUMENTS
 

@@ -33,9 +33,9 @@ WINGS = {
         "memory", "faults", "losses", "augment", "tables", "csv_layouts", "folder_layouts", "packing", "datasets",
         "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain", "schedule",
         "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs", "training", "looking",
-        "calibration", "figures", "evaluation", "reliability", "appraisal", "charts", "evaluation_report", "export",
-        "release", "checks", "training_command", "remote_command", "testing_command", "commands", "check_pictures",
-        "check_variants", "check_net", "check_training", "check_command",
+        "deletion", "references", "calibration", "figures", "evaluation", "reliability", "appraisal", "charts",
+        "evaluation_report", "export", "release", "checks", "training_command", "remote_command", "testing_command",
+        "commands", "check_pictures", "check_variants", "check_net", "check_training", "check_command",
     ),
     "cxr.reading": ("engine", "site", "derived", "report", "check", "reader", "readers", "labels"),
     "cxr.desk": (

@@ -39,6 +39,7 @@ from cxr.metrics import (
     peak_boxes,
     peaks,
     precision_recall_curve,
+    rank_correlation,
     rates,
     roc_curve,
     sensitivity_specificity,
@@ -319,3 +320,10 @@ def test_overlap_is_intersection_over_union() -> None:
     one = np.array([[0, 0, 0.5, 0.5], [0, 0, 0.2, 0.2], [0.1, 0.1, 0.4, 0.4]])
     other = np.array([[0.25, 0, 0.5, 0.5], [0.5, 0.5, 0.2, 0.2], [0.1, 0.1, 0.4, 0.4]])
     assert overlap(one, other) == pytest.approx([1 / 3, 0, 1])
+
+
+def test_rank_correlation_is_of_the_order_alone() -> None:
+    assert rank_correlation(np.array([[1, 2], [3, 4]]), np.array([[1, 10], [100, 101]])) == pytest.approx(1)
+    assert rank_correlation(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
+    assert rank_correlation(np.array([1.0, 1, 2, 3]), np.array([1.0, 2, 3, 3])) == pytest.approx(8 / 9)
+    assert np.isnan(rank_correlation(np.zeros(3), np.arange(3.0)))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from cxr import __version__
-from cxr.cli import calibrate, card, export, models, predict
+from cxr.cli import calibrate, card, export, maps, models, predict
 from cxr.errors import CxrError
 
 # name -> (adds its flags, does it and returns the exit status)
@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[a
     "export": (export.add_flags, export.run),
     "card": (card.add_flags, card.run),
     "models": (models.add_flags, models.run),
+    "maps": (maps.add_flags, maps.run),
 }
 
 

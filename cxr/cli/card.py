@@ -123,7 +123,8 @@ def _watch(engine: "Engine", part: str, table: "FilmTable") -> "Watched":
     import numpy as np
 
     from cxr.learning.appraisal import Watched
-    from cxr.learning.looking import MOST_UNREADABLE, read_batches
+    from cxr.learning.looking import read_batches
+    from cxr.learning.packing import MOST_UNREADABLE
 
     unreadable: dict[int, str] = {}
     batches = read_batches(table, engine.info.preprocessing, f"{part} films", unreadable, MOST_UNREADABLE)

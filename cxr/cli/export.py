@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr.errors import TrainingError
+from cxr.modelfile import DEFAULT_MAPS, MAPS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data set that the runs were trained on")
     parser.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
     parser.add_argument("--flip", action="store_true", help="answer by the mean of the film and its mirror image")
+    about = "how the maps of where it looked are made"
+    parser.add_argument("--maps", choices=MAPS, default=DEFAULT_MAPS, help=about)
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of packed films")
     about = "what becomes of CheXpert's uncertain labels; what the run did if not given"
     parser.add_argument("--uncertain", choices=UNCERTAIN, help=about)
@@ -61,7 +64,7 @@ def _export(options: argparse.Namespace) -> None:
     from cxr.learning.release import describe
 
     _check_packages()
-    net = Ensemble.load(options.runs, options.flip)
+    net = Ensemble.load(options.runs, options.flip, options.maps)
     _check_place(options.out)
     training, held_out = _films(net, options)
     table, seen = read_and_look(net, held_out, "validation films", options.most_unreadable)

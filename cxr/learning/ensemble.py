@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from cxr.errors import TrainingError
 from cxr.learning import checkpoints
 from cxr.learning.checkpoints import Checkpoint
-from cxr.learning.explain import gradcam
+from cxr.learning.explain import METHODS, Method
 from cxr.learning.models import FilmNet
+from cxr.modelfile import DEFAULT_MAPS
 from cxr.tasks import TASKS, Recipe
 
 
@@ -21,7 +22,7 @@ class Answers(NamedTuple):
     """What networks give for N films."""
 
     logits: Tensor  # (N, K)
-    maps: Tensor  # (N, K, h, w), Grad-CAM, not scaled
+    maps: Tensor  # (N, K, h, w), by the method of the networks, not scaled
     pooled: Tensor  # (N, channels), average-pooled features
 
 
@@ -30,20 +31,21 @@ class Ensemble(nn.Module):
 
     Films come at the largest of the members' sizes; a member of another size shrinks them itself, so that tests, the
     calibration and an exported file all see the same. Members are prepared alike in all but the size.
-    The maps are the mean of the members' Grad-CAMs, on the finest of their grids: Grad-CAM of the mean logit, but
-    that each member's map is cut below zero by itself. The pooled features stand side by side.
+    The maps, by the method `maps` of METHODS, are the mean of the members', on the finest of their grids, each cut
+    below zero by itself. The pooled features stand side by side.
 
     Raises:
         TrainingError: the members are of more than one task, or take films of one and of three channels.
         ModelFileError: a checkpoint's weights are not those of its recipe.
     """
 
-    def __init__(self, members: Sequence[Checkpoint], flip: bool = False):
+    def __init__(self, members: Sequence[Checkpoint], flip: bool = False, maps: str = DEFAULT_MAPS):
         super().__init__()
         _check_alike(members)
         self.members = nn.ModuleList(member.network() for member in members)
         self.records = tuple(dataclasses.replace(member, tensors={}) for member in members)  # all but the weights
         self.flip = flip
+        self.maps = maps
         self.task = TASKS[members[0].task]
         self.preprocessing = max((member.preprocessing() for member in members), key=lambda how: how.size)
         for size in {recipe.size for recipe in self.recipes} - {self.preprocessing.size}:
@@ -51,9 +53,9 @@ class Ensemble(nn.Module):
         self.eval()
 
     @classmethod
-    def load(cls, runs_or_files: Sequence[Path], flip: bool = False) -> "Ensemble":
+    def load(cls, runs_or_files: Sequence[Path], flip: bool = False, maps: str = DEFAULT_MAPS) -> "Ensemble":
         """Of run folders, each of which stands for its best checkpoint, or of checkpoints. Raises also as `load`."""
-        return cls([checkpoints.load(checkpoints.find(path)) for path in runs_or_files], flip)
+        return cls([checkpoints.load(checkpoints.find(path)) for path in runs_or_files], flip, maps)
 
     @property
     def recipes(self) -> tuple[Recipe, ...]:
@@ -78,7 +80,8 @@ class Ensemble(nn.Module):
 
     def _look(self, films: Tensor) -> Answers:
         pairs = zip(self.members, self.recipes, strict=True)
-        each = [_answers(net, self._sized(films, recipe.size)) for net, recipe in pairs]  # type: ignore[arg-type]
+        method = METHODS[self.maps]
+        each = [_answers(net, self._sized(films, recipe.size), method) for net, recipe in pairs]  # type: ignore[arg-type]
         if len(each) == 1:
             return each[0]
         side = max(one.maps.shape[-1] for one in each)
@@ -104,9 +107,9 @@ def _check_alike(members: Sequence[Checkpoint]) -> None:
         raise TrainingError("Some of the runs take films of one channel, others of three; those alike answer together.")
 
 
-def _answers(net: FilmNet, films: Tensor) -> Answers:
+def _answers(net: FilmNet, films: Tensor, method: Method) -> Answers:
     features = net.features(films)
-    return Answers(net.head(features), gradcam(net, features), features.mean((2, 3)))
+    return Answers(net.head(features), method(net, features), features.mean((2, 3)))
 
 
 def _shrinking(side: int, smaller: int) -> Tensor:

@@ -276,9 +276,9 @@ def localise(
     game is of Zhang et al. 2018; IoU is of the box around the map's peak at half its height.
     """
     found = overlap(peak_boxes(maps), boxes)
-    hits = [inside(peaks(maps), boxes), inside(np.full((len(boxes), 2), 0.5), boxes)]
-    hits += [found >= float(level) for level in IOU_LEVELS]
-    table = np.stack(hits, axis=1).astype(np.float64)  # (N, 5)
+    peak, centre = (inside(points, boxes).astype(int) for points in (peaks(maps), np.full((len(boxes), 2), 0.5)))
+    hits = [peak, centre, peak - centre, *(found >= float(level) for level in IOU_LEVELS)]
+    table = np.stack(hits, axis=1).astype(np.float64)  # (N, 6)
     groups = {label: labels == label for label in np.unique(labels)} | {"all": np.ones(len(labels), bool)}
     return tuple(_localised(str(label), table[rows], patients[rows], draws) for label, rows in groups.items())
 
@@ -287,8 +287,8 @@ def _localised(label: str, hits: Array, patients: NDArray[np.str_], draws: int) 
     def shares(weights: Array) -> NDArray[np.float64]:
         return np.asarray(weights @ hits / weights.sum(axis=1, keepdims=True))
 
-    pointing, centre, *levels = _intervals(hits.mean(axis=0), bootstrap_draws(shares, patients, draws))
-    return LocalisationFigures(label, len(hits), pointing, centre, dict(zip(IOU_LEVELS, levels, strict=True)))
+    pointing, centre, gain, *levels = _intervals(hits.mean(axis=0), bootstrap_draws(shares, patients, draws))
+    return LocalisationFigures(label, len(hits), pointing, centre, gain, dict(zip(IOU_LEVELS, levels, strict=True)))
 
 
 def most_confident(

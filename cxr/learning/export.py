@@ -58,7 +58,7 @@ def distance(pooled: Tensor, mean: Tensor, components: Tensor, variances: Tensor
 
 
 class ExportNet(nn.Module):
-    """Films (N, C, S, S) -> logits (N, labels), Grad-CAM of all labels (N, labels, h, w), distance (N,)."""
+    """Films (N, C, S, S) -> logits (N, labels), maps of all labels (N, labels, h, w), distance (N,)."""
 
     mean: Tensor
     components: Tensor

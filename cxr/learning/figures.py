@@ -119,6 +119,7 @@ class LocalisationFigures:
     boxes: int
     pointing: Interval  # share of boxes that hold the map's peak
     centre: Interval  # share of boxes that hold the film's centre: what knowing nothing would score
+    gain: Interval  # pointing less centre, box by box
     iou: dict[str, Interval]  # share of boxes met with an overlap of at least 0.1, 0.3, 0.5
 
 
@@ -194,10 +195,10 @@ def _label_line(f: LabelFigures) -> str:
 def _localisation(figures: Sequence[LocalisationFigures]) -> str:
     """Shares of the boxes that the maps find, as text."""
     levels = [f"IoU {level}" for level in IOU_LEVELS]
-    head = f"{'boxes found by maps':24}{'boxes':>6}  {'peak in the box':24}{'centre in the box':24}"
+    head = f"{'boxes found by maps':24}{'boxes':>6}  {'peak in the box':24}{'centre in the box':24}{'difference':24}"
     lines = [head + "".join(f"{level:24}" for level in levels)]
     for f in figures:
-        shares = (f.pointing, f.centre, *(f.iou[level] for level in IOU_LEVELS))
+        shares = (f.pointing, f.centre, f.gain, *(f.iou[level] for level in IOU_LEVELS))
         lines.append(f"{f.label:24}{f.boxes:6d}  " + "".join(f"{_short(share):24}" for share in shares))
     return "\n".join(line.rstrip() for line in lines)
 

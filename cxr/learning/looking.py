@@ -1,4 +1,4 @@
-"""What a network gives for many films: logits, Grad-CAM of every label, pooled features."""
+"""What a network gives for many films: logits, maps of every label, pooled features."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -50,6 +50,11 @@ def read_and_look(
     unreadable: dict[int, str] = {}
     seen = look(net, read_batches(table, net.preprocessing, title, unreadable, most_unreadable))
     return table.without(unreadable), seen
+
+
+def read_prepared(table: FilmTable, how: Preprocessing) -> Tensor:
+    """All films of a small table (N, C, S, S). Raises of the CxrError family for the first that cannot be read."""
+    return torch.from_numpy(np.concatenate([prepare(read_film(path).pixels, how)[0] for path in table.paths]))
 
 
 def read_batches(

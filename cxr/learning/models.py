@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file
@@ -30,6 +31,21 @@ class Pooling(nn.Module):
         """
         raise NotImplementedError
 
+    def derivative(self, weights: Tensor, features: Tensor) -> Tensor:
+        """Weights (N, C, channels) on the vector, A (N, K, h, w) -> the derivative by the map, (N, C, K, h, w)."""
+        raise NotImplementedError
+
+    def times_features(self, weights: Tensor, features: Tensor) -> Tensor:
+        """`derivative` times A, summed over channels: (N, C, h, w)."""
+        return torch.einsum("nckhw,nkhw->nchw", self.derivative(weights, features), features)
+
+    def shares(self, weights: Tensor, features: Tensor) -> Tensor:
+        """What each position gives to the weighted sum of the vector: (N, C, h, w), which sums to it over positions.
+
+        Where the vector is of first degree in A, that is `times_features`.
+        """
+        return self.times_features(weights, features)
+
 
 class LsePooling(Pooling):
     """1x1 convolution T to M channels, then p_m = (1/r) log mean_ij exp(r z_m,ij).
@@ -44,12 +60,38 @@ class LsePooling(Pooling):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, K, h, w) -> (N, M). torch.logsumexp subtracts the maximum first, so no exponential overflows."""
-        z = self.transfer(features).flatten(2) * LSE_SHARPNESS
-        return (torch.logsumexp(z, 2) - math.log(z.shape[2])) / LSE_SHARPNESS
+        return self._pool(self.transfer(features))
+
+    @staticmethod
+    def _pool(z: Tensor) -> Tensor:
+        """(N, M, h, w) -> (N, M)."""
+        sharp = z.flatten(2) * LSE_SHARPNESS
+        return (torch.logsumexp(sharp, 2) - math.log(sharp.shape[2])) / LSE_SHARPNESS
+
+    @staticmethod
+    def _softmax(z: Tensor) -> Tensor:
+        """d p_m / d z_m,ij: (N, M, h, w), sums to one over positions."""
+        return torch.softmax(z.flatten(2) * LSE_SHARPNESS, 2).view_as(z)
 
     def pull_back(self, weights: Tensor) -> Tensor:
         """d p_m / d z_m,ij is a softmax over positions and sums to one, so the sum is W T."""
         return weights @ self.transfer.weight.flatten(1)
+
+    def derivative(self, weights: Tensor, features: Tensor) -> Tensor:
+        """sum_m weights[c, m] softmax_m,ij T[m, k]."""
+        by_z = weights[..., None, None] * self._softmax(self.transfer(features))[:, None]  # (N, C, M, h, w)
+        return torch.einsum("ncmhw,mk->nckhw", by_z, self.transfer.weight.flatten(1))
+
+    def times_features(self, weights: Tensor, features: Tensor) -> Tensor:
+        """sum_m weights[c, m] softmax_m,ij (T A)_m,ij: the K channels of A need not be gone through for each label."""
+        z = self.transfer(features)
+        by_features = z - cast(Tensor, self.transfer.bias)[:, None, None]
+        return torch.einsum("ncm,nmhw->nchw", weights, self._softmax(z) * by_features)
+
+    def shares(self, weights: Tensor, features: Tensor) -> Tensor:
+        """sum_m weights[c, m] softmax_m,ij p_m: position ij gave that share of mean_ij exp(r z_m,ij)."""
+        z = self.transfer(features)
+        return torch.einsum("ncm,nmhw->nchw", weights, self._softmax(z) * self._pool(z)[..., None, None])
 
 
 class AveragePooling(Pooling):
@@ -67,6 +109,10 @@ class AveragePooling(Pooling):
         """The mean's derivative is 1/(h w) at each position and sums to one."""
         return weights
 
+    def derivative(self, weights: Tensor, features: Tensor) -> Tensor:
+        height, width = features.shape[2:]
+        return (weights / (height * width))[..., None, None].expand(-1, -1, -1, height, width)
+
 
 class MaxPooling(AveragePooling):
     """The maximum of each channel. Its derivative is one at the maximum, so it sums to one as well."""
@@ -74,6 +120,11 @@ class MaxPooling(AveragePooling):
     def forward(self, features: Tensor) -> Tensor:
         """(N, K, h, w) -> (N, K)."""
         return features.amax((2, 3))
+
+    def derivative(self, weights: Tensor, features: Tensor) -> Tensor:
+        """The weights at each channel's maximum; equal maxima share it, as in PyTorch's own derivative."""
+        at = (features == features.amax((2, 3), keepdim=True)).to(features.dtype)
+        return weights[..., None, None] * (at / at.sum((2, 3), keepdim=True))[:, None]
 
 
 class Flatten(Pooling):
@@ -91,6 +142,10 @@ class Flatten(Pooling):
     def pull_back(self, weights: Tensor) -> Tensor:
         """The sum over the positions of each channel."""
         return torch.sum(weights.unflatten(-1, (-1, self.positions)), -1)
+
+    def derivative(self, weights: Tensor, features: Tensor) -> Tensor:
+        """Each number of the vector is one of A's, so the weights themselves."""
+        return torch.unflatten(weights, -1, features.shape[1:])
 
 
 # name -> Pooling(channels K, positions h w)

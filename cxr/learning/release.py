@@ -56,6 +56,7 @@ def describe(
         distance_scale=float(np.percentile(space.distance(seen.pooled), DISTANCE_PERCENTILE)),
         training=record_of(net) | {"validation": _figures(seen.logits, validation.labels, task)},
         resampled=calibration.resampled,
+        maps=net.maps,
     )
     return space, info
 

@@ -1,6 +1,7 @@
 """What Model_Training/test.py does: a model, films that it has not seen, and a report on both."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from cxr.cards.measured import Subject
 from cxr.errors import TrainingDataError
-from cxr.films.prepare import fit_square
+from cxr.films.prepare import fit_square, prepare
 from cxr.films.read import read_film
 from cxr.learning import checkpoints, supply
 from cxr.learning.appraisal import Watched, population, reliabilities
@@ -29,10 +30,12 @@ from cxr.learning.evaluation_report import (
 )
 from cxr.learning.figures import Evaluation, LocalisationFigures
 from cxr.learning.looking import Seen, read_and_look
+from cxr.learning.references import explain
 from cxr.learning.release import record_of
 from cxr.learning.reliability import to_text
 from cxr.learning.supply import OtherFilms, Supply, uncertain_of
-from cxr.modelfile import Platt, apply_calibration
+from cxr.metrics import rank_correlation
+from cxr.modelfile import DEFAULT_MAPS, MAPS, Platt, apply_calibration
 from cxr.tasks import TASKS, Task
 
 GALLERY_SIDE = 224  # pixels
@@ -50,6 +53,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", type=Path, metavar="RUN_OR_CHECKPOINT", nargs="+", help=about)
     supply.add_flags(parser, uncertain="what the run did")
     parser.add_argument("--flip", action="store_true", help="answer by the mean of the film and its mirror image")
+    about = "how the maps of where it looked are made"
+    parser.add_argument("--maps", choices=MAPS, default=DEFAULT_MAPS, help=about)
+    about = (
+        "explain N films of the gallery by occlusion, LIME and GradientSHAP too: 300 passes through the network each"
+    )
+    parser.add_argument("--explain", type=int, default=0, metavar="N", help=about)
     parser.add_argument("--external", type=Path, help="a second data set, whose figures stand beside the first's")
     parser.add_argument("--task", choices=TASKS, default="chestxray14", help="of a csv; a checkpoint knows its own")
     parser.add_argument("--out", type=Path, help="folder for report.html, and the figures as txt, json and csv")
@@ -114,7 +123,7 @@ class _Model:
 
 
 def _test_checkpoints(options: argparse.Namespace) -> None:
-    net = Ensemble.load(options.models, options.flip).to("cuda" if torch.cuda.is_available() else "cpu")
+    net = Ensemble.load(options.models, options.flip, options.maps).to("cuda" if torch.cuda.is_available() else "cpu")
     uncertain = uncertain_of(net.records[0].record, options.uncertain)
     source = Supply(net.task, options.data, uncertain, options.most_unreadable)
     films = source.read()
@@ -138,7 +147,7 @@ def _test_checkpoints(options: argparse.Namespace) -> None:
             evaluations=tuple(evaluations),
             about=_about(options, model),
             training=_training_curves(options.models),
-            gallery=_gallery(model, table, seen),
+            gallery=_gallery(model, table, seen, options.explain),
             reliability=found,
             task=net.task.name,
             subject=Subject(training=record_of(net)),
@@ -232,6 +241,7 @@ def _about(options: argparse.Namespace, model: _Model) -> dict[str, str]:
         "Task": net.task.title,
         "Network": f"{net.describe()}, {sizes}",
         "Trained on": f"{', '.join(films)} films, best epoch {', '.join(str(m.epoch) for m in net.records)}",
+        "Heat maps": MAPS[net.maps],
         "Probabilities": _calibrated(model.calibration),
         "Command": f"python Model_Training/test.py {runs} {_flags(options)}",
     }
@@ -247,6 +257,7 @@ def _calibrated(made: Calibration | None) -> str:
 def _flags(options: argparse.Namespace) -> str:
     """Those that the figures depend on."""
     flags = ["--data", options.data.name, *["--flip"] * options.flip]
+    flags += ["--maps", options.maps] if options.maps != DEFAULT_MAPS else []
     for name in ("external", "uncertain", "limit"):
         value = getattr(options, name)
         flags += [f"--{name}", getattr(value, "name", str(value))] if value is not None else []
@@ -254,19 +265,38 @@ def _flags(options: argparse.Namespace) -> str:
     return " ".join([*flags, *(["--most-unreadable", f"{share:g}"] if share != MOST_UNREADABLE else [])])
 
 
-def _gallery(model: _Model, table: FilmTable, seen: Seen) -> tuple[GalleryFilm, ...]:
-    """The most confident right and wrong films, each with the heat map of its label; none where nothing is decided."""
+def _gallery(model: _Model, table: FilmTable, seen: Seen, explained: int) -> tuple[GalleryFilm, ...]:
+    """The most confident right and wrong films, each with the heat map of its label; none where nothing is decided.
+
+    After them as many of them as are to be `explained`, with the slower references.
+    """
     probabilities = model.probabilities(seen.logits)
     above = model.decided(probabilities)
+    films: list[GalleryFilm] = []
+    references: list[GalleryFilm] = []
     picks = most_confident(probabilities, table.labels, model.task.labels, above, GALLERY_FILMS)
-    films = []
-    for pick in picks:
+    for number, pick in enumerate(picks):
         k = model.task.labels.index(pick.label)
         scale = max(float(np.percentile(seen.maps[:, k].max(axis=(1, 2)), 99)), 1e-6)
-        picture = _draw(table.paths[pick.row], seen.maps[pick.row, k] / scale, model.task.preprocessing.fit)
-        caption = f"{pick.label.replace('_', ' ')} {probabilities[pick.row, k]:.0%}, {table.paths[pick.row].stem}"
-        films.append(GalleryFilm(picture, caption, HEADINGS[pick.verdict]))
-    return tuple(films)
+        path, map_, fit = table.paths[pick.row], seen.maps[pick.row, k], model.task.preprocessing.fit
+        caption = f"{pick.label.replace('_', ' ')} {probabilities[pick.row, k]:.0%}, {path.stem}"
+        films.append(GalleryFilm(_draw(path, map_ / scale, fit), caption, HEADINGS[pick.verdict]))
+        if number < explained:
+            references += _references(model.net, path, k, map_, caption)
+    return tuple(films + references)
+
+
+def _references(net: Ensemble, path: Path, k: int, map_: NDArray[np.float32], caption: str) -> Iterator[GalleryFilm]:
+    """The map (h, w) of label k, and what slower methods say of the same logit, each as bright as its own peak."""
+    film = torch.from_numpy(prepare(read_film(path).pixels, net.preprocessing)[0])
+    film = film.to(next(net.parameters()).device)
+    found = explain(lambda films: net(films).logits, film, k)
+    heading = f"{caption}: held against slower explanations"
+    for name, one in {MAPS[net.maps]: map_, **found}.items():
+        here = np.asarray(cv2.resize(map_, one.shape[::-1], interpolation=cv2.INTER_AREA), np.float32)
+        agreement = rank_correlation(here, one)
+        about = f"{name}, rank correlation with the map {agreement:.2f}" if name in found else name
+        yield GalleryFilm(_draw(path, one / max(float(one.max()), 1e-6), net.task.preprocessing.fit), about, heading)
 
 
 def _draw(path: Path, heat: NDArray[np.float32], fit: str) -> bytes:

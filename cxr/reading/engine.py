@@ -25,7 +25,7 @@ class Outputs:
     """What one forward pass gives for N films."""
 
     logits: NDArray[np.float32]  # (N, K)
-    maps: NDArray[np.float32]  # (N, K, h, w), Grad-CAM, not scaled
+    maps: NDArray[np.float32]  # (N, K, h, w), by the model's method, not scaled
     distance: NDArray[np.float32]  # (N,)
     drawn: NDArray[np.float64] | None = None  # (D, N, K): the logits in each draw of the calibration behind them
 

@@ -39,6 +39,7 @@ class Reader:
             operating_points,
             self.info.kind,
             self.info.site,
+            self.info.maps,
         )
         self.checker = shipped_checker()
         self._versions = {"cxr": __version__, "engine": engine.version}

@@ -14,7 +14,7 @@ from cxr.errors import NotFound
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
 from cxr.films.reasons import REFUSE, WARN, Reason
-from cxr.modelfile import OperatingPoint, SiteSample
+from cxr.modelfile import MAPS, OperatingPoint, SiteSample
 from cxr.tasks import HEALTHY
 
 DISCLAIMER = "For research and education. Not a medical device: no decision about a patient may rest on it."
@@ -113,10 +113,15 @@ class ModelIdentity:
     operating_points: str  # name of the set by which findings count as above
     kind: str = "multilabel"  # reports stored before there were others do not say it
     calibration: SiteSample | None = None  # the site's own films by which it was calibrated; None: the model's own
+    maps: str = "gradcam"  # how its maps are made, one of MAPS; reports from before there were others do not say it
 
     @property
     def multiclass(self) -> bool:
         return self.kind == "multiclass"
+
+    @property
+    def maps_title(self) -> str:
+        return MAPS[self.maps]
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,11 @@ def test_a_run_becomes_a_file_that_reads_films(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "models" / "mine.onnx"  # in a folder that is not there yet
-    assert main(["export", str(run_folder), "--data", str(tmp_path), "--out", str(file)]) == 0
+    assert main(["export", str(run_folder), "--data", str(tmp_path), "--out", str(file), "--maps", "evidence"]) == 0
     assert "probabilities differ from torch by 0.0" in capsys.readouterr().out
     reader = Reader.load(file)
     report = reader.read(Film(draw_phantom(128, 128), Metadata("PNG", 8)))
-    assert reader.identity.name == "mine"
+    assert (reader.identity.name, reader.identity.maps_title) == ("mine", "evidence map")
     assert len(report.findings) == 14
     assert [path.name for path in file.parent.iterdir()] == ["mine.onnx"]
 

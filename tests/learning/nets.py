@@ -24,9 +24,10 @@ def tiny_net(
 
 
 def tiny_checkpoint(
-    task: str = "chestxray8", *, size: int = 32, seed: int = 0, channels: int = 0, record: Any = None
-) -> Checkpoint:
+    task: str = "chestxray8", *, size: int = 32, seed: int = 0, channels: int = 0, record: Any = None,
+    pooling: str = "avg",
+) -> Checkpoint:  # fmt: skip
     """Of a network with random weights, four convolutions deep."""
-    recipe = Recipe(arch="binarycnn", pooling="avg", size=size, seed=seed, channels=channels)
+    recipe = Recipe(arch="binarycnn", pooling=pooling, size=size, seed=seed, channels=channels)
     net = checkpoints.network(TASKS[task], recipe)
     return Checkpoint({f"model.{name}": t for name, t in net.state_dict().items()}, task, recipe, 1, record or {})

@@ -164,6 +164,7 @@ def test_localisation_stands_beside_the_centre_point() -> None:
     assert [f.label for f in found] == ["Mass", "Nodule", "all"]
     assert [f.pointing.value for f in found] == pytest.approx([1 / 2, 0, 1 / 3])
     assert [f.centre.value for f in found] == pytest.approx([1 / 2, 1, 2 / 3])
+    assert [f.gain.value for f in found] == pytest.approx([0, -1, -1 / 3])
     assert [f.value for f in found[0].iou.values()] == [1 / 2, 1 / 2, 1 / 2]
 
 

@@ -12,12 +12,12 @@ from cxr.learning.batches import prepared
 from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.ensemble import Ensemble
-from cxr.learning.explain import gradcam
+from cxr.learning.explain import METHODS
 from cxr.learning.export import SMALLEST_QUANTISED, FeatureSpace, export
 from cxr.learning.looking import Seen, look
 from cxr.learning.models import build
 from cxr.learning.release import _figures, _map_scales, describe
-from cxr.modelfile import ModelInfo
+from cxr.modelfile import DEFAULT_MAPS, ModelInfo
 from cxr.reading.engine import Engine
 from cxr.tasks import TASKS, Recipe
 from tests.learning.test_supply import table_of
@@ -61,7 +61,7 @@ def test_the_engine_gives_the_probabilities_and_maps_of_torch(checkpoint: Checkp
     outputs = Engine(exported).run(films.numpy())
     with torch.inference_mode():
         features = net.features(films)
-        logits, maps = net.head(features).numpy(), gradcam(net, features).numpy()
+        logits, maps = net.head(features).numpy(), METHODS[DEFAULT_MAPS](net, features).numpy()
     assert logits.std() > 0.01
     np.testing.assert_allclose(outputs.logits, logits, atol=0.1 * logits.std())
     np.testing.assert_allclose(outputs.maps, maps, atol=0.02 * maps.max())
