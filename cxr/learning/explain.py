@@ -73,7 +73,9 @@ def _active(net: FilmNet, features: Tensor) -> list[Tensor]:
 def _weights_of_films(net: FilmNet, features: Tensor) -> Tensor:
     """`pooled_weights`, (N, C, M) with any head."""
     weights = pooled_weights(net, features)
-    return weights if weights.ndim == 3 else weights.expand(len(features), -1, -1)
+    return (
+        weights if weights.ndim == 3 else weights.expand(features.shape[0], -1, -1)
+    )  # not len(), which would fix N in an exported file
 
 
 def gradcam(net: FilmNet, features: Tensor) -> Tensor:
