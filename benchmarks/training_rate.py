@@ -83,7 +83,8 @@ def draw_films(folder: Path, count: int, side: int, ending: str) -> None:
     lines = [",".join(["path", "patient", "part", *labels])]
     for number in range(count + BATCH):
         name = f"{number:05d}{ending}"
-        cv2.imwrite(str(folder / name), phantom + random.normal(0, 6, phantom.shape))
+        film = np.clip(phantom + random.normal(0, 6, phantom.shape), 0, 255)
+        cv2.imwrite(str(folder / name), film.astype(np.uint8))
         part = "train" if number < count else "validation"
         lines.append(",".join([name, str(number), part, *map(str, random.integers(0, 2, len(labels)))]))
     (folder / "films.csv").write_text("\n".join(lines))
