@@ -16,7 +16,7 @@ from cxr.learning.explain import METHODS
 from cxr.learning.export import SMALLEST_QUANTISED, FeatureSpace, export
 from cxr.learning.looking import Seen, look
 from cxr.learning.models import build
-from cxr.learning.release import _figures, _map_scales, describe
+from cxr.learning.release import _figures, map_scales, describe
 from cxr.modelfile import DEFAULT_MAPS, ModelInfo
 from cxr.reading.engine import Engine
 from cxr.tasks import TASKS, Recipe
@@ -102,7 +102,7 @@ def test_a_label_without_positive_films_is_exported_without_calibration_and_oper
 
 def test_a_map_scale_is_of_the_positive_films_and_of_all_where_there_is_none() -> None:
     peaks, truth = np.array([[1, 2], [3, 4]], np.float32), np.array([[1, 0], [0, np.nan]], np.float32)
-    assert _map_scales(peaks, truth, ("Mass", "Hernia")) == pytest.approx({"Mass": 1.0, "Hernia": 3.98})
+    assert map_scales(peaks, truth, ("Mass", "Hernia")) == pytest.approx({"Mass": 1.0, "Hernia": 3.98})
 
 
 def test_the_area_of_a_class_among_several_is_that_of_its_probability() -> None:
