@@ -16,7 +16,7 @@ from cxr.learning.explain import METHODS
 from cxr.learning.export import SMALLEST_QUANTISED, FeatureSpace, export
 from cxr.learning.looking import Seen, look
 from cxr.learning.models import build
-from cxr.learning.release import _figures, map_scales, describe
+from cxr.learning.release import _figures, describe, map_scales
 from cxr.modelfile import DEFAULT_MAPS, ModelInfo
 from cxr.reading.engine import Engine
 from cxr.tasks import TASKS, Recipe
