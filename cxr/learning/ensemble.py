@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,13 @@ class Ensemble(nn.Module):
     def recipes(self) -> tuple[Recipe, ...]:
         return tuple(record.recipe for record in self.records)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The training record of a single network as it is, else those of all members."""
+        records = [_of_member(member) for member in self.records]
+        flip = {"flip": True} if self.flip else {}
+        return {**records[0], **flip} if len(records) == 1 else {"members": records, **flip}
+
     def describe(self) -> str:
         """`densenet121, avg pooling` of each member, and whether the mirrored film is seen."""
         each = " + ".join(f"{recipe.arch}, {recipe.pooling} pooling" for recipe in self.recipes)
@@ -105,6 +112,10 @@ def _check_alike(members: Sequence[Checkpoint]) -> None:
         raise TrainingError(f"The runs are of tasks {' and '.join(tasks)}; those of one answer together.")
     if len({member.preprocessing().channels for member in members}) > 1:
         raise TrainingError("Some of the runs take films of one channel, others of three; those alike answer together.")
+
+
+def _of_member(member: Checkpoint) -> dict[str, Any]:
+    return {**member.record, "recipe": dataclasses.asdict(member.recipe), "epoch": member.epoch}
 
 
 def _answers(net: FilmNet, films: Tensor, method: Method) -> Answers:

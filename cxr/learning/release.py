@@ -3,7 +3,6 @@
 All of it is found on the training and validation patients; the test part is not read here.
 """
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from cxr.learning.batches import prepared
 from cxr.learning.calibration import calibrate
-from cxr.learning.checkpoints import Checkpoint
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.ensemble import Ensemble
 from cxr.learning.export import FeatureSpace
@@ -54,7 +52,7 @@ def describe(
         operating_points=calibration.operating_points,
         map_scale=map_scales(seen.maps.max(axis=(2, 3)), validation.labels, task.labels),
         distance_scale=float(np.percentile(space.distance(seen.pooled), DISTANCE_PERCENTILE)),
-        training=record_of(net) | {"validation": _figures(seen.logits, validation.labels, task)},
+        training=net.record | {"validation": _figures(seen.logits, validation.labels, task)},
         resampled=calibration.resampled,
         maps=net.maps,
     )
@@ -67,17 +65,6 @@ def map_scales(peaks: NDArray[np.float32], truth: NDArray[np.float32], labels: t
     positive |= ~positive.any(axis=0)
     scales = [np.percentile(peaks[positive[:, k], k], MAP_PERCENTILE) for k in range(len(labels))]
     return {label: float(max(scale, 1e-6)) for label, scale in zip(labels, scales, strict=True)}
-
-
-def record_of(net: Ensemble) -> dict[str, Any]:
-    """The record of a single network as it is, else those of all members."""
-    records = [_of_member(member) for member in net.records]
-    flip = {"flip": True} if net.flip else {}
-    return {**records[0], **flip} if len(records) == 1 else {"members": records, **flip}
-
-
-def _of_member(member: Checkpoint) -> dict[str, Any]:
-    return {**member.record, "recipe": dataclasses.asdict(member.recipe), "epoch": member.epoch}
 
 
 def _figures(logits: NDArray[np.float32], truth: NDArray[np.float32], task: Task) -> dict[str, Any]:

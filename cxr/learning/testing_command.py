@@ -31,7 +31,6 @@ from cxr.learning.evaluation_report import (
 from cxr.learning.figures import Evaluation, LocalisationFigures
 from cxr.learning.looking import Seen, read_and_look
 from cxr.learning.references import explain
-from cxr.learning.release import record_of
 from cxr.learning.reliability import to_text
 from cxr.learning.supply import OtherFilms, Supply, uncertain_of
 from cxr.metrics import rank_correlation
@@ -150,7 +149,7 @@ def _test_checkpoints(options: argparse.Namespace) -> None:
             gallery=_gallery(model, table, seen, options.explain),
             reliability=found,
             task=net.task.name,
-            subject=Subject(training=record_of(net)),
+            subject=Subject(training=net.record),
             layout=films.layout,
             populations=tuple(population(each.part, each.table) for each in watched),
         )

@@ -20,7 +20,7 @@ def test_a_measured_model_is_shown_with_its_card(tmp_path: Path) -> None:
     card_file(tmp_path / "tiny.onnx").write_text(card_for(readers.sha256_of("pneumonia3")).to_json())
     with open_desk(tmp_path, readers) as desk:
         listed, card = desk.client.get("/models").text, desk.client.get("/models/pneumonia3").text
-        film = desk.api_upload("a.png", phantom_png(64), task="pneumonia3").get_json()
+        film = desk.api_upload("a.png", phantom_png(160), task="pneumonia3").get_json()
         page = desk.client.get(film["links"]["page"]).text
     assert "Mean AUROC 0.725 (0.700 to 0.750) on the test part, 40 films of 20 patients" in listed
     assert "not shown to be better than chance: Viral 0.550" in card

@@ -11,10 +11,11 @@ from cxr.errors import TrainingError
 from cxr.learning.batches import prepared
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.ensemble import Ensemble
-from cxr.learning.explain import gradcam
+from cxr.learning.explain import METHODS
 from cxr.learning.export import export
 from cxr.learning.looking import look
 from cxr.learning.release import describe
+from cxr.modelfile import DEFAULT_MAPS
 from cxr.reading.engine import Engine
 from tests.learning.nets import tiny_checkpoint
 from tests.learning.test_supply import table_of
@@ -29,7 +30,7 @@ def test_an_ensemble_of_one_is_the_network() -> None:
     features = net.features(FILMS)
     logits, maps, pooled = Ensemble([member])(FILMS)
     assert torch.equal(logits, net.head(features))
-    assert torch.equal(maps, gradcam(net, features))
+    assert torch.equal(maps, METHODS[DEFAULT_MAPS](net, features))
     assert torch.equal(pooled, features.mean((2, 3)))
 
 
