@@ -73,7 +73,8 @@ def _active(net: FilmNet, features: Tensor) -> list[Tensor]:
 def _weights_of_films(net: FilmNet, features: Tensor) -> Tensor:
     """`pooled_weights`, (N, C, M) with any head."""
     weights = pooled_weights(net, features)
-    return weights if weights.ndim == 3 else weights.expand(len(features), -1, -1)
+    films = features.shape[0]  # len() would fix the batch of an exported file
+    return weights if weights.ndim == 3 else weights.expand(films, -1, -1)
 
 
 def gradcam(net: FilmNet, features: Tensor) -> Tensor:
