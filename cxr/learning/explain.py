@@ -73,9 +73,8 @@ def _active(net: FilmNet, features: Tensor) -> list[Tensor]:
 def _weights_of_films(net: FilmNet, features: Tensor) -> Tensor:
     """`pooled_weights`, (N, C, M) with any head."""
     weights = pooled_weights(net, features)
-    return (
-        weights if weights.ndim == 3 else weights.expand(features.shape[0], -1, -1)
-    )  # not len(), which would fix N in an exported file
+    films = features.shape[0]  # len() would fix the batch of an exported file
+    return weights if weights.ndim == 3 else weights.expand(films, -1, -1)
 
 
 def gradcam(net: FilmNet, features: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def test_the_exported_file_has_the_maps_of_torch(maps: str, tmp_path: Path) -> N
     net = Ensemble([tiny_checkpoint(pooling="lse")], maps=maps)
     space = FeatureSpace(np.zeros(128, np.float32), np.eye(4, 128, dtype=np.float32), np.ones(4, np.float32), 1.0)
     export(net, space, _info(net), tmp_path / "tiny.onnx")
-    films = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    films = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     ours = Engine(tmp_path / "tiny.onnx")
     with torch.inference_mode():
         expected = net(films).maps.numpy()
