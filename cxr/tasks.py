@@ -1,7 +1,7 @@
 """What is predicted: label names, how a film is prepared for the model, and how the model is trained."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -64,11 +64,12 @@ class Augmentation:
     blur: float = _flag(0.6, "share of the 3x3 mean that is blended in; half as much sharpens", _SHARE)
     noise: float = _flag(0.03, "standard deviation of Gaussian noise at most")
     speckle: float = _flag(0.0, "standard deviation of noise in proportion to the pixel at most")
+    jpeg: float = _flag(0.3, "probability of losses as by JPEG, of quality 30 to 95", _SHARE)
     erasing: float = _flag(0.0, "probability that a box is greyed out", _SHARE)
     mixup: float = _flag(0.0, "alpha of mixup")
 
 
-NO_AUGMENTATION = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+NO_AUGMENTATION = Augmentation(*[0] * len(fields(Augmentation)))
 
 
 @dataclass(frozen=True)

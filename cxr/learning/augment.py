@@ -1,8 +1,8 @@
 """Random changes to batches of training films (N, 1, H, W) float32 in [0, 1]; every film its own.
 
 All draws come from the generator passed in, on whose device the films lie. Geometry and the change of size are one
-resampling, so a film is interpolated once. Blur, sharpening and noise vary what resizing and compression leave behind:
-a network that can tell the hospital by such marks learns the hospital.
+resampling, so a film is interpolated once. Blur, sharpening, noise and JPEG vary what resizing and compression leave
+behind: a network that can tell the hospital by such marks learns the hospital.
 """
 
 import math
@@ -13,6 +13,20 @@ from torch.nn import functional as F
 
 from cxr.tasks import Augmentation
 
+JPEG_BLOCK = 8  # pixels
+JPEG_QUALITIES = (30, 95)
+# How coarsely JPEG of quality 50 keeps each frequency of a block (ITU-T T.81, table K.1).
+LUMINANCE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+
 
 def augment(films: Tensor, size: int, how: Augmentation, generator: Generator) -> Tensor:
     """(N, 1, H, W) -> (N, 1, size, size), in [0, 1], moved, regraded, softened and roughened as `how` allows."""
@@ -20,6 +34,7 @@ def augment(films: Tensor, size: int, how: Augmentation, generator: Generator) -
     films = _soften(films, how, generator)
     films = _regrade(films, how, generator)
     films = _roughen(films, how, generator).clamp(0.0, 1.0)
+    films = _compress(films, how, generator)
     return _erase(films, how, generator)
 
 
@@ -89,6 +104,40 @@ def _roughen(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
     noise = _uniform(n, 0.0, how.noise, generator) * _normal(films, generator)
     speckle = _uniform(n, 0.0, how.speckle, generator) * _normal(films, generator)
     return films + noise + films * speckle
+
+
+def _compress(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:
+    """With probability `how.jpeg`, lose what JPEG of a quality from JPEG_QUALITIES loses."""
+    if not how.jpeg:
+        return films
+    n = len(films)
+    quality = _uniform(n, *JPEG_QUALITIES, generator)
+    chosen = _uniform(n, 0, 1, generator) < how.jpeg
+    return torch.where(chosen, jpeg(films, quality), films)
+
+
+def jpeg(films: Tensor, quality: Tensor) -> Tensor:
+    """Films (N, 1, H, W) in [0, 1] after JPEG of `quality` (N, 1, 1, 1): the frequencies of each block of 8 x 8 pixels
+    rounded to multiples of T.81's table, which is scaled as libjpeg does.
+    """
+    height, width = films.shape[-2:]
+    padded = F.pad(films * 255 - 128, (0, -width % JPEG_BLOCK, 0, -height % JPEG_BLOCK), mode="replicate")
+    blocks = padded.unfold(2, JPEG_BLOCK, JPEG_BLOCK).unfold(3, JPEG_BLOCK, JPEG_BLOCK)  # (N, 1, rows, columns, 8, 8)
+    scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
+    table = torch.tensor(LUMINANCE, device=films.device, dtype=films.dtype)
+    steps = ((table * scale + 50) / 100).floor().clamp(1, 255)[:, :, None, None]  # (N, 1, 1, 1, 8, 8)
+    cosines = _cosines(films)
+    kept = torch.round(cosines @ blocks @ cosines.T / steps) * steps
+    lossy = (cosines.T @ kept @ cosines).transpose(3, 4).reshape(padded.shape)
+    return ((lossy[..., :height, :width] + 128) / 255).clamp(0.0, 1.0)
+
+
+def _cosines(films: Tensor) -> Tensor:
+    """(8, 8) orthonormal DCT-II: rows are frequencies."""
+    pixels = torch.arange(JPEG_BLOCK, device=films.device, dtype=films.dtype)
+    waves = torch.cos(math.pi / JPEG_BLOCK * (pixels + 0.5) * pixels[:, None]) * math.sqrt(2 / JPEG_BLOCK)
+    waves[0] /= math.sqrt(2)
+    return waves
 
 
 def _erase(films: Tensor, how: Augmentation, generator: Generator) -> Tensor:

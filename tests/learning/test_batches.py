@@ -2,13 +2,14 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from cxr.errors import TrainingError
 from cxr.films.prepare import prepare
-from cxr.learning.augment import augment, mixup
+from cxr.learning.augment import augment, jpeg, mixup
 from cxr.learning.batches import Share, check_shares, draw, generator, prepared, steps_of, training_batch
 from cxr.learning.datasets import PackedFilms
 from cxr.tasks import NO_AUGMENTATION, TASKS, Augmentation, Preprocessing, Recipe
@@ -151,3 +152,15 @@ def test_mixup_blends_films_and_labels_by_the_same_share() -> None:
     blended, labels = mixup(films, films.view(4, 1), alpha=1.0, generator=generator(0))
     torch.testing.assert_close(blended.view(4, 1), labels)
     assert not torch.equal(labels, films.view(4, 1))
+
+
+@pytest.mark.parametrize(("quality", "side"), [(30, 64), (50, 61), (70, 64)])
+def test_jpeg_loses_what_a_jpeg_file_loses(quality: int, side: int) -> None:
+    rows, columns = np.mgrid[:side, :side]
+    film = (120 + 60 * np.sin(rows / 5) * np.cos(columns / 3) + rows % 7).astype(np.uint8)
+    _, file = cv2.imencode(".jpg", film, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    expected = cv2.imdecode(file, cv2.IMREAD_GRAYSCALE)
+    lossy = jpeg(torch.from_numpy(film / np.float32(255))[None, None], torch.full((1, 1, 1, 1), float(quality)))
+    differences = np.abs(lossy[0, 0].numpy() * 255 - expected)
+    assert differences.mean() < 0.4  # a file holds whole grey levels, and was computed in integers
+    assert np.abs(film - expected.astype(np.float32)).mean() > 3 * differences.mean()
