@@ -122,8 +122,11 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Recipe":
-        """What `dataclasses.asdict` made of a recipe. Raises TypeError for an unknown field."""
-        return cls(**{**raw, "augmentation": Augmentation(**raw["augmentation"])})
+        """What `dataclasses.asdict` made of a recipe, its augmentation as far as there was one then.
+
+        Raises TypeError for an unknown field.
+        """
+        return cls(**{**raw, "augmentation": replace(NO_AUGMENTATION, **raw["augmentation"])})
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from cxr.metrics import Interval
 from cxr.uncertainty import IntervalBin
 
 SCHEMA = 1
+UNDEFINED = Interval(math.nan, math.nan, math.nan)
 T = TypeVar("T")
 
 
@@ -51,6 +52,7 @@ class RatesAtPoint:
     recall: Interval  # sensitivity
     specificity: Interval
     precision: Interval
+    f1: Interval = UNDEFINED
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class PointSet:
 
     name: str
     labels: tuple[LabelAtPoint, ...]
-    all_right: Interval
+    all_right: Interval  # share of films with every known label right; the accuracy of a multiclass task
+    macro: RatesAtPoint = RatesAtPoint(UNDEFINED, UNDEFINED, UNDEFINED)
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,17 @@ class DarkMaps:
 
 
 @dataclass(frozen=True)
+class Control:
+    """The same recipe on films whose middle is black (benchmarks/blackout.py), tested on such films."""
+
+    part: str
+    films: int
+    patients: int
+    mean_auroc: Interval
+    all_right: Interval  # accuracy by arg max; undefined where labels do not exclude one another
+
+
+@dataclass(frozen=True)
 class Subject:
     """What was measured: a model file by its sha256, or checkpoints by their training record."""
 
@@ -172,6 +186,14 @@ class Measured:
     reliability: tuple[Reliability, ...] = ()
     populations: tuple[Population, ...] = ()
     dark_maps: tuple[DarkMaps, ...] = ()
+    controls: tuple[Control, ...] = ()
+
+    def as_controls(self) -> tuple[Control, ...]:
+        """This report as that of a control, for the card of the model that it is a control of."""
+        return tuple(
+            Control(result.name, result.films, result.patients, result.mean_auroc, _accuracy(result))
+            for result in self.evaluations
+        )
 
     @classmethod
     def read(cls, file: Path) -> "Measured":
@@ -186,6 +208,11 @@ class Measured:
             raise TrainingDataError(
                 f"{file} is no report.json of Model_Training/test.py --out ({type(error).__name__}: {error})."
             ) from error
+
+
+def _accuracy(result: Result) -> Interval:
+    found = [points.all_right for points in result.decisions if result.kind == "multiclass"]
+    return found[0] if found else UNDEFINED
 
 
 def typed(wanted: Any, raw: Any) -> Any:

@@ -124,6 +124,8 @@ def failures(measured: Measured | None) -> Iterator[Block]:
         return
     for result in measured.evaluations:
         yield from map(Paragraph, _weak(result))
+    if measured.controls:
+        yield _controls(measured)
     dark = [d for d in measured.dark_maps if d.films and 2 * d.dark > d.films]
     if dark:
         named = ", ".join(f"{readable(d.label)} ({d.dark} of {d.films} films)" for d in dark)
@@ -135,6 +137,19 @@ def failures(measured: Measured | None) -> Iterator[Block]:
                     f"The heat maps do not point better than the centre of the film: {shown(box.pointing)} of the "
                     f"boxes hold the map's peak, {shown(box.centre)} the centre."
                 )
+
+
+def _controls(measured: Measured) -> Table:
+    """What the same recipe reaches without seeing a lung, beside what the model reaches."""
+    own = {control.part: control for control in measured.as_controls()}
+    rows = [
+        (readable(black.part), films_of(black.films, black.patients), shown(black.mean_auroc), shown(black.all_right))
+        + ((shown(own[black.part].mean_auroc), shown(own[black.part].all_right)) if black.part in own else ("", ""))
+        for black in measured.controls
+    ]
+    head = ("Part", "Films", "AUROC, middle black", "accuracy", "AUROC of this model", "accuracy")
+    about = "A network of the same recipe, on films whose middle is black: it tells the classes by their sources"
+    return Table(head, tuple(rows), about)
 
 
 def _weak(result: Result) -> Iterator[str]:

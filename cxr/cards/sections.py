@@ -20,8 +20,8 @@ from cxr.cards.blocks import (
     shown,
 )
 from cxr.cards.card import Described
-from cxr.cards.measured import Measured, Population
-from cxr.cards.retraining import retrain_command, runs_of
+from cxr.cards.measured import Measured, Population, Result
+from cxr.cards.retraining import first_starts, layouts, retrain_commands, runs_of
 from cxr.cards.sources import DATA, START_WEIGHTS, Source
 
 
@@ -61,8 +61,16 @@ def _summary(model: Described, measured: Measured | None) -> Iterator[Block]:
     for result in measured.evaluations if measured else ():
         yield Paragraph(
             f"On the {result.name} part ({films_of(result.films, result.patients)}): mean AUROC "
-            f"{shown(result.mean_auroc)}."
+            f"{shown(result.mean_auroc)}{_arg_max(result)}."
         )
+
+
+def _arg_max(result: Result) -> str:
+    """Accuracy and F1 of the most probable class, where classes exclude one another."""
+    if result.kind != "multiclass" or not result.decisions:
+        return ""
+    points = result.decisions[0]
+    return f", accuracy {shown(points.all_right)}, macro F1 {shown(points.macro.f1)}"
 
 
 def _purpose(model: Described) -> Iterator[Block]:
@@ -143,14 +151,17 @@ def _training(model: Described) -> Iterator[Block]:
     for run in runs:
         yield Paragraph(
             f"Run of {run.get('date', 'a day not recorded')}, epoch {run.get('epoch', '?')}, seed "
-            f"{run['recipe']['seed']}. To train it again, on the same films:"
+            f"{run['recipe']['seed']}. To train it again, with DATA the folder of each task's films:"
         )
-        yield Command(retrain_command(model.info.task, run))
-        yield Paragraph(_start(run.get("init")))
-        if run.get("teachers"):
-            yield Paragraph(f"It learned from these runs besides the labels: {', '.join(run['teachers'])}.")
+        yield from map(Command, retrain_commands(model.info.task, run))
+        yield from (Paragraph(_start(start)) for start in first_starts(run))
+        yield from (Paragraph(_earlier(DATA[layout])) for layout in layouts(run) if layout in DATA)
         versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
         yield Paragraph(f"Versions: {versions or 'not recorded'}.")
+
+
+def _earlier(source: Source) -> str:
+    return f"Earlier runs learned from {source.title}. Licence: {source.licence}. Attribution: {source.attribution}."
 
 
 def _start(name: str | None) -> str:

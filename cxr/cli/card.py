@@ -27,17 +27,24 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for the report: report.html, report.json and more")
     about = "make the card from this report.json of the very file, instead of measuring it"
     parser.add_argument("--report", type=Path, metavar="REPORT.json", help=about)
+    about = "report.json of test.py of the same recipe on films whose middle is black (benchmarks/blackout.py)"
+    parser.add_argument("--control", type=Path, metavar="REPORT.json", help=about)
 
 
 def run(options: argparse.Namespace) -> int:
     """0; the card stands beside the model file."""
+    from dataclasses import replace
+
     from cxr.cards.card import card_file, make
     from cxr.cards.measured import Measured
     from cxr.reading.engine import read_info, sha256_of
 
     info = read_info(options.model)
     report = options.report or _measure(options)
-    card = make(info.name, sha256_of(options.model), Measured.read(report))
+    measured = Measured.read(report)
+    if options.control:
+        measured = replace(measured, controls=Measured.read(options.control).as_controls())
+    card = make(info.name, sha256_of(options.model), measured)
     out = card_file(options.model)
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:

@@ -110,6 +110,16 @@ def load(file: Path) -> Checkpoint:
         raise ModelFileError(f"{file.name} is not a checkpoint of this project, or is damaged ({error}).") from error
 
 
+def history(run_or_file: Path) -> dict[str, Any] | None:
+    """The training record of the run that wrote a checkpoint, with those of the runs before it; None if no run did."""
+    try:
+        with safe_open(find(run_or_file), "pt") as stored:
+            about = json.loads((stored.metadata() or {})["cxr"])
+            return {**about["record"], "task": about["task"], "recipe": about["recipe"], "epoch": about["epoch"]}
+    except (SafetensorError, OSError, KeyError, ValueError):  # weights from elsewhere, which `--init` takes too
+        return None
+
+
 def find(run_or_file: Path) -> Path:
     """A run folder stands for its best checkpoint."""
     return run_or_file / "best.safetensors" if run_or_file.is_dir() else run_or_file

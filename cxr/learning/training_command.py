@@ -12,7 +12,7 @@ import torch
 import torchvision
 
 from cxr import __version__
-from cxr.learning import supply
+from cxr.learning import checkpoints, supply
 from cxr.learning.batches import SAMPLINGS
 from cxr.learning.budget import Budget
 from cxr.learning.checks import check
@@ -130,6 +130,7 @@ class _Parts:
     validation: FilmTable
     films: PackedFilms
     held_out: PackedFilms
+    layout: str  # of the data set: a key of LAYOUTS
     said_before: tuple[str, ...] = ()  # notes on these films, from where they were packed
 
     @property
@@ -169,7 +170,7 @@ def _parts(task: Task, recipe: Recipe, options: argparse.Namespace) -> _Parts:
     largest = max(recipe.size, recipe.small_size if recipe.small_epochs else 0)
     training, packed = source.packed(training, largest)
     validation, held_out = source.packed(validation, largest)
-    return _Parts(training, validation, packed, held_out)
+    return _Parts(training, validation, packed, held_out, films.layout)
 
 
 def _train(
@@ -197,15 +198,18 @@ def _train(
 
 
 def _record(parts: _Parts, options: argparse.Namespace) -> dict[str, Any]:
-    """What a training record must say for the run to be repeated."""
+    """What a training record must say for the run to be repeated, with the records of the runs that it builds on."""
     return {
         "date": time.strftime("%Y-%m-%d"),
+        "layout": parts.layout,
         "films": parts.counts(),
         "missing": list(parts.missing[:NAMED]),
         "left_out": parts.left_out[:NAMED],
         "notes": parts.notes,
         "fingerprints": {"training": parts.training.fingerprint(), "validation": parts.validation.fingerprint()},
         **_asked(options),
+        "start": checkpoints.history(options.init) if options.init else None,
+        "taught_by": [checkpoints.history(teacher) for teacher in options.teacher],
         "versions": {
             "cxr": __version__,
             "python": platform.python_version(),

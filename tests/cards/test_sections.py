@@ -57,6 +57,11 @@ def test_figures_have_their_intervals(model: Described) -> None:
     assert "Normal 0 undefined" in text
 
 
+def test_the_summary_has_the_accuracy_of_the_most_probable_class(model: Described) -> None:
+    text = text_of("Summary", model)
+    assert "mean AUROC 0.725 (0.700 to 0.750), accuracy 0.900 (0.850 to 0.950), macro F1 0.550" in text
+
+
 def test_operating_points_stand_beside_what_they_gave_on_the_test_part(model: Described) -> None:
     text = text_of("Results: operating points", model)
     assert "Viral 0.2000 0.80 0.70 20 0.90 (0.85 to 0.95)" in text
@@ -74,13 +79,14 @@ def test_failures_follow_from_the_figures(model: Described) -> None:
     text = text_of("Results: known failures", model)
     assert "not shown to be better than chance: Viral 0.550 (0.450 to 0.650)." in text
     assert "Not measurable there, for lack of films of both kinds: Normal." in text
+    assert "Test 40 films of 20 patients 0.810 (0.800 to 0.820) 0.660 (0.600 to 0.700) 0.725" in text
     assert "dark in more than half of the test films that have the finding: Viral (6 of 10 films)." in text
     assert "do not point better than the centre of the film: 0.120 (0.050 to 0.200)" in text
 
 
 def test_one_command_line_trains_it_again(model: Described) -> None:
     text = text_of("Methods: training", model)
-    assert "train.py --task pneumonia3 --data DATA --out RUN --seed 3 --init efficientnet_b0_trunk_fp16" in text
+    assert "train.py --task pneumonia3 --data DATA --out RUN1 --seed 3 --init efficientnet_b0_trunk_fp16" in text
     assert "Licence: Apache-2.0" in text
     assert "torch 2.14.1" in text
 
