@@ -63,8 +63,8 @@ def main() -> None:
     logits = np.array([_logits(engine, path) for path in tqdm(table.paths, unit="film")])  # (N, changes, K)
     given = engine.info.probabilities(logits)
     areas = [mean_auroc(given[:, c], table.labels) for c in range(len(CHANGES))]
-    print("| films | mean AUROC | difference | a probability moves by | 99 of 100 by less than |
-|---|---|---|---|---|")
+    print("| films | mean AUROC | difference | a probability moves by | 99 of 100 by less than |")
+    print("|---|---|---|---|---|")
     for c, change in enumerate(CHANGES):
         moved = np.abs(given[:, c] - given[:, 0])
         figures = f"{areas[c]:.4f} | {areas[c] - areas[0]:+.4f} | {moved.mean():.4f} | {np.quantile(moved, 0.99):.4f}"
