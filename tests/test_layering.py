@@ -39,7 +39,8 @@ WINGS = {
     ),
     "cxr.reading": ("engine", "site", "derived", "report", "check", "reader", "readers", "labels"),
     "cxr.desk": (
-        "tables", "store", "pictures", "intake", "uploads", "views", "cards", "pages", "api", "door", "app", "serve",
+        "tables", "keys", "store", "pictures", "intake", "zips", "uploads", "views", "cards", "looks", "pages", "api",
+        "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

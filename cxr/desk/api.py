@@ -5,7 +5,7 @@ from importlib.resources import files
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from cxr.desk.uploads import take_in_one
-from cxr.desk.views import film_json, film_summary, find_film, intake, settings
+from cxr.desk.views import film_json, film_summary, find_film, intake, settings, taken_json
 from cxr.errors import BadRequest
 
 LARGEST_PAGE = 100
@@ -15,7 +15,11 @@ api = Blueprint("api", __name__)
 
 @api.post("/api/v1/films")
 def upload() -> tuple[Response, int, dict[str, str]]:
-    film_id = take_in_one(intake(), request, settings())
+    """One film, or a ZIP file of films: then what became of each."""
+    taken = take_in_one(intake(), request, settings())
+    if taken.unpacked:
+        return jsonify(taken_json(taken)), 201, {}
+    (film_id,) = taken.films
     return jsonify(film_json(find_film(film_id))), 201, {"Location": url_for("api.film", film_id=film_id)}
 
 

@@ -18,6 +18,7 @@ from cxr.desk.api import api
 from cxr.desk.cards import cards
 from cxr.desk.door import guard
 from cxr.desk.intake import HeatmapFolder, Intake
+from cxr.desk.looks import looks
 from cxr.desk.pages import pages
 from cxr.desk.store import DiskFull, Store, is_full
 from cxr.desk.uploads import in_mib
@@ -95,6 +96,7 @@ def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
     app.register_blueprint(pages)
     app.register_blueprint(cards)
+    app.register_blueprint(looks)
     app.register_blueprint(api)
     app.register_error_handler(CxrError, answer_error)
     app.register_error_handler(HTTPException, answer_error)

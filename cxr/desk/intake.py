@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.store import Claim, NewFilm, Store
 from cxr.desk.tables import FilmRow
@@ -80,10 +81,13 @@ class Intake:
             self._housekeeper.join()
         self.store.close()
 
-    def take_in(self, content: bytes, name: str, upload: str, task: str = "", *, anyway: bool = False) -> str:
+    def take_in(
+        self, content: bytes, name: str, upload: str, task: str = "", *, anyway: bool = False, key: str = ""
+    ) -> str:
         """Store the film and have it read for `task`, or for the default one; its id.
 
-        `anyway`: also if the film check refuses it.
+        `anyway`: also if the film check refuses it. `key`: what it is known by when it is sent again; then nothing is
+        stored, and the id is that of the first time.
 
         Raises of the CxrError family before anything is stored.
         """
@@ -97,8 +101,12 @@ class Intake:
                 upload=upload,
                 thumbnail=thumbnail_jpeg(film),
                 gradcam=self._writes_heatmaps,
+                key=key,
             )
-            claim = self.store.add(content, new, self._lease_s)
+            try:
+                claim = self.store.add(content, new, self._lease_s)
+            except SentBefore as before:
+                return before.film_id
             self._read(claim, reader, film, anyway=anyway)
         return claim.film_id
 

@@ -1,5 +1,6 @@
 """The pages that people see."""
 
+import secrets
 from dataclasses import dataclass
 from math import exp, log
 
@@ -8,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.uploads import Taken, in_mib, take_in_all
-from cxr.desk.views import film_summary, find_film, find_report, intake, settings, wants_json
+from cxr.desk.views import film_summary, find_film, find_report, intake, settings, taken_json, wants_json
 from cxr.errors import BadRequest, NotFound
 from cxr.modelfile import FAINTEST
 from cxr.reading.report import Finding, Report
@@ -31,15 +32,16 @@ class Row:
 @pages.get("/")
 def upload_page() -> str:
     readers, largest = intake().readers, in_mib(settings().max_film_bytes)
-    return render_template("upload.html", settings=settings(), tasks=readers.tasks, largest=largest)
+    key = secrets.token_hex(16)  # of the form without a script: a double click on its button sends it twice
+    return render_template("upload.html", settings=settings(), tasks=readers.tasks, largest=largest, key=key)
 
 
 @pages.post("/films")
 def upload() -> AnyResponse | tuple[str, int]:
     taken = take_in_all(intake(), request, settings())
-    if wants_json():
-        return _outcomes(taken)
-    if len(taken.films) + len(taken.refused) == 1:
+    if wants_json():  # the upload page's script: refusals are part of the answer, not its status
+        return jsonify(taken_json(taken))
+    if taken.alone:
         return _answer_one(taken)
     if not taken.films:
         return render_template("refused.html", refused=taken.refused), _common_status(taken)
@@ -73,6 +75,12 @@ def film(film_id: str) -> str:
         "intervals": any(row.finding.interval for row in rows),
     }
     return render_template("film.html", film=row, report=report, rows=rows, shown=shown, **told)
+
+
+@pages.get("/films/<film_id>/state")
+def state(film_id: str) -> Response:
+    """For scripts that wait for a film to be read: its summary."""
+    return jsonify(film_summary(find_film(film_id)))
 
 
 @pages.get("/films/<film_id>/heatmaps/<label>.png")
@@ -131,12 +139,6 @@ def bar_length(finding: Finding) -> float:
 def _log_odds(probability: float) -> float:
     clipped = min(max(probability, 1e-6), 1 - 1e-6)
     return log(clipped / (1 - clipped))
-
-
-def _outcomes(taken: Taken) -> Response:
-    """For the upload page's script: what became of each file. Refusals are part of the answer, not its status."""
-    films = [film_summary(find_film(film_id)) for film_id in taken.films]
-    return jsonify(films=films, refused=[{"name": r.name, "error": str(r.error)} for r in taken.refused])
 
 
 def _answer_one(taken: Taken) -> AnyResponse:

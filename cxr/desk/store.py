@@ -17,6 +17,7 @@ from sqlalchemy import URL, ColumnElement, delete, func, select, text, true, tup
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
+from cxr.desk.keys import add_film
 from cxr.desk.tables import DiscardedHeatmaps, FilmRow, Refusal, ReportRow, State, open_database
 from cxr.errors import Conflict, CxrError, NotFound, SettingError
 from cxr.reading.report import Report
@@ -48,6 +49,7 @@ class NewFilm:
     upload: str
     thumbnail: bytes
     gradcam: bool  # whether heat-map files are wanted
+    key: str = ""  # by which a repeated upload is known
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,12 @@ class Store:
     # --- taking in and giving back ---
 
     def add(self, content: bytes, new: NewFilm, lease_s: float) -> Claim:
-        """Store bytes and row, or neither. The caller holds the claim, the lease begins now. Raises DiskFull."""
+        """Store bytes and row, or neither. The caller holds the claim, the lease begins now.
+
+        Raises:
+            DiskFull: nothing was stored.
+            SentBefore, KeyReused: a film with this key is here already; it is this one, or another.
+        """
         now, sha256 = time.time(), hashlib.sha256(content).hexdigest()
         row = FilmRow(
             id=secrets.token_hex(10), sha256=sha256, name=new.name, format=new.format, task=new.task, upload=new.upload,
@@ -101,7 +108,7 @@ class Store:
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim)
         with _told_when_full(), self._staged(content) as staged:
-            self._put(row, staged, self._path(sha256))
+            self._put(row, staged, self._path(sha256), new.key)
         return claim
 
     def content(self, film: FilmRow | Claim) -> bytes:
@@ -243,6 +250,7 @@ class Store:
         """Remember for an hour why files of an upload, as (name, sentence), were refused."""
         now = time.time()
         with self._write() as session:
+            session.execute(delete(Refusal).where(Refusal.upload == upload))  # a repeated upload tells them once
             session.add_all(Refusal(upload=upload, name=n, sentence=s, created_at=now) for n, s in refusals)
 
     def refusals(self, upload: str) -> list[Refusal]:
@@ -264,11 +272,11 @@ class Store:
             changed = session.execute(update(FilmRow).where(*which).values(values).returning(FilmRow.id))
             return changed.first() is not None
 
-    def _put(self, row: FilmRow, staged: Path, path: Path) -> None:
-        """Row and bytes come in under one write lock."""
+    def _put(self, row: FilmRow, staged: Path, path: Path, key: str) -> None:
+        """Row, key and bytes come in under one write lock."""
         try:
             with self._write() as session:
-                session.add(row)
+                add_film(session, row, key)
                 session.flush()
                 path.parent.mkdir(exist_ok=True)
                 staged.replace(path)

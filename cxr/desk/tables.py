@@ -84,6 +84,15 @@ class Refusal(Base):
     created_at: Mapped[float]
 
 
+class UploadKey(Base):
+    """The film that a client's key led to: a repeated upload is answered with it. Gone with the film."""
+
+    __tablename__ = "upload_keys"
+
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    film_id: Mapped[str] = mapped_column(ForeignKey("films.id", ondelete="CASCADE"), index=True)
+
+
 class DiscardedHeatmaps(Base):
     """Folder under static/gradcam of a deleted film, listed until it is gone and nobody can still be writing to it."""
 

@@ -7,6 +7,7 @@ from flask import current_app, request, url_for
 
 from cxr.desk.intake import Intake
 from cxr.desk.tables import FilmRow, State
+from cxr.desk.uploads import Taken
 from cxr.errors import Conflict
 from cxr.modelfile import ModelInfo
 from cxr.reading.report import DISCLAIMER, Report, title_of
@@ -118,8 +119,19 @@ def film_summary(film: FilmRow) -> dict[str, Any]:
         "top": top,
         "findings_above": read and read.above,
         "verdict": (marked(film) + verdict(film)) or None if read else None,
-        "links": {"self": url_for("api.film", film_id=film.id), "page": url_for("pages.film", film_id=film.id)},
+        "links": {
+            "self": url_for("api.film", film_id=film.id),
+            "page": url_for("pages.film", film_id=film.id),
+            "thumbnail": url_for("pages.thumbnail", film_id=film.id),
+        },
     }
+
+
+def taken_json(taken: Taken) -> dict[str, Any]:
+    """What became of each film of an upload."""
+    films = [film_summary(find_film(film_id)) for film_id in taken.films]
+    refused = [{"name": r.name, "error": str(r.error), "status": r.error.status} for r in taken.refused]
+    return {"films": films, "refused": refused, "links": {"page": url_for("pages.films", upload=taken.upload)}}
 
 
 def wants_json() -> bool:

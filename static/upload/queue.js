@@ -1,0 +1,78 @@
+// The films that wait to be sent, a few at a time.
+
+import { Lost, newKey, send } from "./send.js";
+
+const AT_ONCE = 2; // the desk reads two films at a time
+
+export class Queue {
+  constructor(form, progress) {
+    this.form = form;
+    this.progress = progress;
+    this.largest = Number(form.dataset.largest);
+    this.largestZip = Number(form.dataset.largestZip);
+    this.waiting = [];
+    this.sending = 0;
+    this.single = ""; // address of the film, where one was chosen alone
+  }
+
+  get unsent() {
+    return this.waiting.length + this.sending;
+  }
+
+  /** Each file for the task that is chosen now, with a key of its own. */
+  add(files, task) {
+    for (const file of files) this.waiting.push({ file, task, key: newKey(), row: this.progress.addRow(file) });
+    this.#next();
+  }
+
+  #next() {
+    while (this.sending < AT_ONCE && this.waiting.length) {
+      this.sending += 1;
+      this.#sendOne(this.waiting.shift()).finally(() => {
+        this.sending -= 1;
+        this.progress.showTally();
+        this.#leave();
+        this.#next();
+      });
+    }
+  }
+
+  async #sendOne(item) {
+    const { file, task, key, row } = item;
+    try {
+      this.#validate(file);
+      const outcome = await send(this.form.action, this.#fields(file, task), key, row.tell);
+      row.finish(outcome);
+      this.single = outcome.films[0]?.links.page ?? "";
+    } catch (problem) {
+      if (problem instanceof Lost) row.offerRetry(() => this.#again(item));
+      else row.refuse(problem.message);
+    }
+  }
+
+  #again(item) {
+    this.waiting.push(item);
+    this.#next();
+  }
+
+  /** A film that was chosen alone is looked at once it is read. */
+  #leave() {
+    if (this.single && this.progress.rows.length === 1 && !this.unsent) location.assign(this.single);
+  }
+
+  /** What the desk would refuse anyway need not be sent. */
+  #validate(file) {
+    const most = /\.zip$/i.test(file.name) ? this.largestZip : this.largest;
+    if (file.size > most) {
+      throw new Error(`The file is larger than ${Math.round(most / 2 ** 20)} MiB; export the film in less space.`);
+    }
+  }
+
+  #fields(file, task) {
+    const fields = new FormData();
+    fields.set("csrf_token", this.form.elements.csrf_token.value);
+    if (task) fields.set("task", task);
+    fields.set("film", file);
+    return fields;
+  }
+}
