@@ -1,21 +1,27 @@
 """A desk that runs, and a browser that looks at it."""
 
+import dataclasses
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import waitress
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from cxr.cards.card import card_file
+from cxr.desk.pictures import thumbnail_jpeg
+from cxr.desk.store import NewFilm
+from cxr.films.read import read_film
 from cxr.reading.engine import SHIPPED
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.cards.measured import card_for
 from tests.desk.desk import Desk, open_desk
+from tests.phantom import phantom_png
 from tests.reading.tiny import tiny_model
 
 BROWSERS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
@@ -27,6 +33,8 @@ SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 REPORT_CSP = "addEventListener('securitypolicyviolation', e => console.error(`CSP ${e.violatedDirective}`))"
 
 OpenPage = Callable[..., Page]
+Shoot = Callable[[Page, str], None]
+LIT = "Effusion"  # the finding whose map is lit in `film_path`
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +91,7 @@ def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
 
 
 @pytest.fixture(scope="session")
-def shoot() -> Callable[[Page, str], None]:
+def shoot() -> Shoot:
     """Keeps a picture of the whole page, to be looked at by people."""
     SCREENSHOTS.mkdir(exist_ok=True)
 
@@ -91,3 +99,38 @@ def shoot() -> Callable[[Page, str], None]:
         page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     return shoot
+
+
+@pytest.fixture(scope="session")
+def phantom() -> dict[str, Any]:
+    return {"name": "phantom.png", "mimeType": "image/png", "buffer": phantom_png(640)}
+
+
+@pytest.fixture(scope="session")
+def classes_path(served_desk: Desk, phantom: dict[str, Any]) -> str:
+    """Page of a film that was read by a multiclass model."""
+    film = served_desk.api_upload("child.png", phantom["buffer"], task="pneumonia3").get_json()
+    return str(film["links"]["page"])
+
+
+@pytest.fixture(scope="session")
+def film_path(served_desk: Desk, phantom: dict[str, Any]) -> str:
+    """Page of a film that was read, whose map of LIT is then lit below on the left, whatever the model's weights."""
+    film = read_film(phantom["buffer"])
+    report = served_desk.reader.read(film)
+    maps = np.zeros_like(report.maps)
+    _, height, width = maps.shape
+    rows, columns = np.mgrid[0.5:height, 0.5:width]
+    distance = np.hypot(rows / height - 0.75, columns / width - 0.25)
+    maps[[f.label for f in report.findings].index(LIT)] = 230 * np.exp(-((distance / 0.18) ** 2))
+    new = NewFilm("phantom 0001.png", "PNG", report.model.task, "upload", thumbnail_jpeg(film), gradcam=False)
+    store = served_desk.intake.store
+    claim = store.add(phantom["buffer"], new, lease_s=60)
+    assert store.begin(claim, lease_s=60) and store.finish(claim, dataclasses.replace(report, maps=maps))
+    return f"/films/{claim.film_id}"
+
+
+def open_film(page: Page) -> None:
+    """Waits until all pixels of the page's films are there and drawn."""
+    page.wait_for_function("() => [...document.querySelectorAll('.stage')].every(s => s.dataset.detail === 'full')")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
