@@ -5,6 +5,7 @@ const form = document.getElementById("theme");
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   wear(event.submitter);
+  form.hidePopover();
   fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), redirect: "manual" });
 });
 

@@ -87,7 +87,7 @@ def test_what_became_of_each_file_stands_beside_it(open_page: OpenPage, phantom:
     expect(page.locator("#overall")).to_be_hidden()
     expect(page.locator(".uploads .problem")).to_contain_text("letter.txt")
     expect(page.locator(".uploads .problem p")).to_contain_text("PNG")
-    page.wait_for_function("document.querySelector('.uploads .done img').naturalWidth === 160")
+    page.wait_for_function("() => document.querySelector('.uploads .done img').naturalWidth === 160")
     shoot(page, "uploaded")
     page.get_by_role("link", name="See the reading").click()
     expect(page.locator("#findings li")).to_have_count(14)
