@@ -33,7 +33,8 @@ class Sent:
 
 def is_zip(stream: IO[bytes]) -> bool:
     stream.seek(0)
-    return stream.read(4) in SIGNATURES
+    start = stream.read(132)
+    return start.startswith(SIGNATURES) and start[128:] != b"DICM"  # a DICOM preamble holds anything (PS3.10, 7.1)
 
 
 def members_of(stream: IO[bytes], settings: Settings) -> list[Sent]:

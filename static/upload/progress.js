@@ -23,7 +23,8 @@ export class Progress {
   showTally() {
     const count = (state) => this.rows.filter((row) => row.state === state).length;
     const left = this.rows.filter((row) => !DONE.includes(row.state)).length;
-    this.tally.textContent = `${count("read")} read, ${count("refused")} refused` + (left ? `, ${left} to go` : "");
+    const told = `${count("read")} read, ${count("refused")} refused` + (left ? `, ${left} to go` : "");
+    if (this.tally.textContent !== told) this.tally.textContent = told; // read aloud when it changes, and only then
     this.bar.hidden = !left;
     this.bar.value = this.rows.reduce((sum, row) => sum + row.share, 0) / this.rows.length;
   }

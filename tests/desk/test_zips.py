@@ -61,8 +61,18 @@ def test_a_program_is_told_of_each(desk: Desk, film_png: bytes) -> None:
     assert (nothing.status_code, nothing.get_json()["error"][:20]) == (415, "The file is a text. ")
 
 
+def test_a_zip_file_that_is_refused_whole_is_named(desk: Desk) -> None:
+    answer = desk.upload(("films.zip", _encrypted()))
+    assert answer.status_code == 422
+    assert sentence_of(answer).startswith("The file was not taken in films.zip The ZIP file is encrypted.")
+
+
 def test_one_film_in_a_zip_file_leads_to_the_list_as_several_do(desk: Desk, film_png: bytes) -> None:
     assert desk.upload(("films.zip", _zip({"a.png": film_png}))).location.startswith("/films?upload=")
+
+
+def test_a_dicom_film_whose_preamble_looks_like_a_zip_file_is_a_film(desk: Desk) -> None:
+    assert desk.api_upload("a.dcm", b"PK\x03\x04" + phantom_dicom(256, 256)[4:]).get_json()["state"] == "read"
 
 
 def test_clutter_is_left_out(desk: Desk, film_png: bytes) -> None:
