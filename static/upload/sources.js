@@ -48,12 +48,17 @@ async function filesOf(entry) {
     if (!some.length) break;
     found.push(...some);
   }
+  found.sort((a, b) => inOrder(a.name, b.name));
   return (await Promise.all(found.map(filesOf))).flat();
 }
 
+/** Without clutter; those of a chosen folder by their paths. */
 function tidy(files) {
-  return files.filter((file) => !CLUTTER.test(file.name));
+  const films = files.filter((file) => !CLUTTER.test(file.name));
+  return films.sort((a, b) => inOrder(a.webkitRelativePath, b.webkitRelativePath));
 }
+
+const inOrder = new Intl.Collator(undefined, { numeric: true }).compare;
 
 /** Browsers call every pasted picture image.png. */
 function named(file) {

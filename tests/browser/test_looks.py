@@ -165,8 +165,9 @@ def test_a_film_is_uploaded_and_read_by_keyboard_alone(open_page: OpenPage, phan
         if page.evaluate("document.activeElement.id") == "film":
             break
         page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "film"
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files(phantom)
     page.wait_for_url("**/films/*")
     page.keyboard.press("Tab")
