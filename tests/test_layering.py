@@ -37,7 +37,10 @@ WINGS = {
         "evaluation_report", "export", "release", "checks", "training_command", "remote_command", "testing_command",
         "commands", "check_pictures", "check_variants", "check_net", "check_training", "check_command",
     ),
-    "cxr.reading": ("engine", "site", "derived", "report", "check", "reader", "readers", "labels"),
+    "cxr.reading": (
+        "engine", "site", "derived", "report", "check", "preparation", "reader", "readers", "labels", "answers",
+        "archive_sources", "archive_decoders", "archive_tables", "archive", "archive_ray",
+    ),
     "cxr.desk": (
         "tables", "keys", "store", "pictures", "intake", "zips", "uploads", "views", "cards", "looks", "pages", "api",
         "door", "app", "serve",

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable
 
 from cxr import __version__
-from cxr.cli import calibrate, card, export, maps, models, predict
+from cxr.cli import archive, calibrate, card, export, maps, models, predict
 from cxr.errors import CxrError
 
 # name -> (adds its flags, does it and returns the exit status)
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "predict": (predict.add_flags, predict.run),
+    "archive": (archive.add_flags, archive.run),
     "calibrate": (calibrate.add_flags, calibrate.run),
     "export": (export.add_flags, export.run),
     "card": (card.add_flags, card.run),

@@ -3,11 +3,9 @@
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -17,27 +15,13 @@ from cxr.errors import BadRequest, CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
 from cxr.films.reasons import REFUSE, WARN
+from cxr.reading.answers import Answer, columns_of, draw_overlays, film_name, row_of
+from cxr.reading.archive_sources import Folder
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.reading.report import DISCLAIMER, Finding, Report
 from cxr.settings import Settings
 from cxr.tasks import TASKS
-
-FILM_ENDINGS = {".png", ".jpg", ".jpeg", ".dcm", ".dicom", ""}  # looked for in folders; a named file may have any
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of one file: a film with its report, or the reason why there is none."""
-
-    path: Path
-    film: Film | None = None
-    report: Report | None = None
-    error: str = ""  # also of a film that was refused and read anyway
-
-    @property
-    def is_read(self) -> bool:
-        return self.report is not None and bool(self.report.findings)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -69,59 +53,45 @@ def run(options: argparse.Namespace) -> int:
         table = _table(stack, options.csv, reader) if options.csv else None
         progress = tqdm(files, unit="film", disable=len(files) < 2 or not sys.stderr.isatty())
         for number, file in enumerate(progress, start=1):
-            answer = _answer(file, reader, Limits.of(settings), options.anyway)
+            answer, film = _read(file, reader, Limits.of(settings), options.anyway)
             failed += not answer.is_read
             _show(answer, options.json)
             if table:
-                table.writerow(_row(answer, reader))
-            if options.overlays:
-                _draw(answer, options.overlays, number)
+                table.writerow(row_of(answer, reader))
+            if options.overlays and film:
+                draw_overlays(answer, film, options.overlays, f"{number:04d}")
     if failed:
         print(f"{failed} of {len(files)} films could not be read.", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _files(given: list[Path]) -> Iterator[Path]:
+def _files(given: list[Path]) -> Iterator[str]:
     for path in given:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if _looks_like_a_film(p))
-        else:
-            yield path
+        yield from Folder(str(path)).films() if path.is_dir() else [str(path)]
 
 
-def _looks_like_a_film(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in FILM_ENDINGS and not path.name.startswith(".")
-
-
-def _answer(file: Path, reader: Reader, limits: Limits, anyway: bool) -> Answer:
+def _read(file: str, reader: Reader, limits: Limits, anyway: bool) -> tuple[Answer, Film | None]:
     try:
         film = read_film(file, limits, frontal_only=False)
-        report = reader.read(film, anyway=anyway)
-        mark = "" if report.check.accepted else "Refused, read anyway: " if report.findings else "Refused: "
-        return Answer(file, film, report, mark + report.check.sentence)
+        return Answer.of(film_name(file), reader.read(film, anyway=anyway)), film
     except CxrError as error:
-        return Answer(file, error=str(error))
+        return Answer(film_name(file), error=str(error)), None
 
 
 def _show(answer: Answer, as_json: bool) -> None:
     if as_json:
         about = answer.report.to_dict() if answer.report else {"error": answer.error}
-        tqdm.write(json.dumps({"path": _name(answer), **about}), file=sys.stdout)
+        tqdm.write(json.dumps({"path": answer.name, **about}), file=sys.stdout)
     elif answer.report and answer.is_read:
-        tqdm.write(f"{_name(answer)}\n{_checked(answer.report)}{_text(answer.report)}", file=sys.stdout)
+        tqdm.write(f"{answer.name}\n{_checked(answer.report)}{_text(answer.report)}", file=sys.stdout)
     else:
-        tqdm.write(f"{_name(answer)}: {answer.error}", file=sys.stderr)
+        tqdm.write(f"{answer.name}: {answer.error}", file=sys.stderr)
 
 
 def _checked(report: Report) -> str:
     """A line for each reason of the film check, before the findings."""
     named = {REFUSE: "READ ANYWAY", WARN: "warning"}
     return "".join(f"  {named[reason.severity]}: {reason.text}\n" for reason in report.check.reasons)
-
-
-def _name(answer: Answer) -> str:
-    """The path as text that any terminal and any csv takes, also where its name is not UTF-8."""
-    return os.fsencode(answer.path).decode("utf-8", "backslashreplace")
 
 
 def _text(report: Report) -> str:
@@ -163,25 +133,6 @@ def _table(stack: ExitStack, out: Path, reader: Reader) -> "csv.DictWriter[str]"
         file: TextIO = stack.enter_context(out.open("w", newline="", encoding="utf-8"))
     except OSError as error:
         raise BadRequest(f"{out} cannot be written ({error.strerror}); choose another --csv.") from error
-    table = csv.DictWriter(file, ["film", "task", "model", *reader.info.labels, "error"])
+    table = csv.DictWriter(file, columns_of(reader))
     table.writeheader()
     return table
-
-
-def _row(answer: Answer, reader: Reader) -> dict[str, str]:
-    about = {"film": _name(answer), "task": reader.info.task, "model": reader.identity.sha256, "error": answer.error}
-    findings = answer.report.findings if answer.report else ()
-    return about | {f.label: f"{f.probability:.6f}" for f in findings}
-
-
-def _draw(answer: Answer, folder: Path, number: int) -> None:
-    """One PNG for each alarm; the film's number keeps films of one name apart."""
-    if answer.report is None or answer.film is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for finding in answer.report.alarms():
-            file = folder / f"{number:04d}_{answer.path.stem}_{finding.label}.png"
-            file.write_bytes(answer.report.overlay_png(finding.label, answer.film))
-    except OSError as error:
-        raise BadRequest(f"{folder} cannot be written ({error.strerror}); choose another --overlays.") from error

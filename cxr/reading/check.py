@@ -42,10 +42,11 @@ class FilmChecker:
 
     def reasons(self, film: Film, task: str, distance: float) -> tuple[Reason, ...]:
         """All that speaks against reading `film` with a model of `task`, which measured `distance`; refusals first."""
-        found = (*header_reasons(film.metadata), *age_reasons(film, task), *self.pixel_reasons(film))
-        if distance > LARGEST_DISTANCE and not any(reason.severity == REFUSE for reason in found):
-            found = (*found, because("unlike_training", distance=distance))
-        return tuple(sorted(found, key=lambda reason: reason.severity != REFUSE))
+        return with_distance(self.film_reasons(film, task), distance)
+
+    def film_reasons(self, film: Film, task: str) -> tuple[Reason, ...]:
+        """What speaks against it before a model has seen it."""
+        return (*header_reasons(film.metadata), *age_reasons(film, task), *self.pixel_reasons(film))
 
     def pixel_reasons(self, film: Film) -> tuple[Reason, ...]:
         """What the pixels say; where they are no film, or show too little of one, nothing else is asked of them."""
@@ -67,6 +68,13 @@ class FilmChecker:
             if codes:  # what comes after can only be told of an upright film
                 return tuple(because(code, turn=TURNED[sight.turn]) for code in codes)
         return ()
+
+
+def with_distance(found: tuple[Reason, ...], distance: float) -> tuple[Reason, ...]:
+    """`found` and, where nothing else refuses the film, what the model's `distance` to it says; refusals first."""
+    if distance > LARGEST_DISTANCE and not any(reason.severity == REFUSE for reason in found):
+        found = (*found, because("unlike_training", distance=distance))
+    return tuple(sorted(found, key=lambda reason: reason.severity != REFUSE))
 
 
 def exposure_reasons(film: Film) -> tuple[Reason, ...]:

@@ -30,7 +30,7 @@ class DerivedEngine:
         self._engine = engine
         self._source = site.applied_to(engine.info, engine.sha256) if site else engine.info
         self.info = derived_info(self._source, task)
-        self.sha256, self.version = engine.sha256, engine.version
+        self.sha256, self.version, self.at_once = engine.sha256, engine.version, engine.at_once
         self._healthy = self._source.labels.index(HEALTHY_CLASS)
 
     def run(self, films: NDArray[np.float32]) -> Outputs:

@@ -33,18 +33,20 @@ class Outputs:
 class Compiled:
     """A compiled network. `run` may be called from several threads at once."""
 
-    def __init__(self, network: openvino.Model, precision: str, threads: int):
+    def __init__(self, network: openvino.Model, precision: str, threads: int, *, throughput: bool = False):
+        """`throughput`: each thread runs a film of its own, which serves many films best; else one film is hurried."""
         self._compiled = openvino.Core().compile_model(
             network,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": precision,
-                "PERFORMANCE_HINT": "LATENCY",
+                "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
                 "INFERENCE_NUM_THREADS": threads,
                 # Pinned, two processes on one machine would take the same core and leave the other idle.
                 "ENABLE_CPU_PINNING": False,
             },
         )
+        self.at_once = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._idle: deque[openvino.InferRequest] = deque()  # kept between calls: making one costs its buffers anew
 
     def run(self, films: NDArray[np.float32], outputs: tuple[str, ...]) -> tuple[NDArray[np.float32], ...]:
@@ -62,8 +64,8 @@ class Compiled:
 class Engine:
     """A compiled model. `run` may be called from several threads at once."""
 
-    def __init__(self, model: Path, settings: Settings | None = None):
-        """Read and compile `model`.
+    def __init__(self, model: Path, settings: Settings | None = None, *, throughput: bool = False):
+        """Read and compile `model`; with `throughput` for many films at once instead of each as soon as possible.
 
         Raises:
             ModelFileError: the file is missing, damaged, or not exported by this project.
@@ -73,7 +75,8 @@ class Engine:
         network = read_network(model)
         self.info = _read_info(network, model)
         self.precision = _precision(settings.precision)
-        self._compiled = Compiled(network, self.precision, _threads(settings))
+        self._compiled = Compiled(network, self.precision, _threads(settings), throughput=throughput)
+        self.at_once = self._compiled.at_once  # films that run at the same time, asked from as many threads
 
     @cached_property
     def sha256(self) -> str:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from cxr import __version__
 from cxr.errors import SettingError
 from cxr.films.film import Film
-from cxr.films.prepare import Box, prepare
+from cxr.films.prepare import prepare
 from cxr.modelfile import KINDS, ModelInfo, OperatingPoint, drawn_logits
-from cxr.reading.check import shipped_checker
+from cxr.reading.check import shipped_checker, with_distance
 from cxr.reading.derived import DerivedEngine
 from cxr.reading.engine import SHIPPED, Engine, Outputs
+from cxr.reading.preparation import Preparation, Prepared
 from cxr.reading.report import FilmCheck, Finding, ModelIdentity, Report, findings_of
 from cxr.reading.site import SiteCalibration, site_calibrations
 from cxr.settings import Settings
@@ -42,7 +43,13 @@ class Reader:
             self.info.maps,
         )
         self.checker = shipped_checker()
-        self._versions = {"cxr": __version__, "engine": engine.version}
+        self.preparation = Preparation(self.info.preprocessing, self.info.task)
+        self.versions = {"cxr": __version__, "engine": engine.version}
+
+    @property
+    def at_once(self) -> int:
+        """Films that the engine reads at the same time when it is asked from as many threads."""
+        return self._engine.at_once
 
     @classmethod
     def load(cls, path: str | Path | None = None, settings: Settings | None = None) -> "Reader":
@@ -67,34 +74,30 @@ class Reader:
 
     def read(self, film: Film, *, anyway: bool = False) -> Report:
         """What the model sees in one film; nothing where the film check refuses it, unless it is read `anyway`."""
+        return self.finish(self.preparation(film), anyway=anyway)
+
+    def finish(self, prepared: Prepared, *, anyway: bool = False) -> Report:
+        """What `read` says of a film that was `prepared` by this reader's `preparation`, here or in another process."""
         began = time.perf_counter()
-        x, box = prepare(film.pixels, self.info.preprocessing)
-        prepared = time.perf_counter()
-        outputs = self._engine.run(x)
-        done = time.perf_counter()
-        check = self._check(film, outputs, anyway)
-        ends = {"prepare": prepared - began, "engine": done - prepared, "check": time.perf_counter() - done}
-        return self._report(film, box, outputs, check, {name: round(s * 1e3, 2) for name, s in ends.items()})
-
-    def _check(self, film: Film, outputs: Outputs, anyway: bool) -> FilmCheck:
-        distance = round(float(outputs.distance[0]) / self.info.distance_scale, 3)
-        check = FilmCheck(self.checker.reasons(film, self.info.task, distance), distance)
-        return replace(check, read_anyway=anyway and not check.accepted)
-
-    def _report(
-        self, film: Film, box: Box, outputs: Outputs, check: FilmCheck, milliseconds: dict[str, float]
-    ) -> Report:
+        outputs = self._engine.run(prepared.x)
+        engine_ms = round((time.perf_counter() - began) * 1e3, 2)
+        check = self._check(prepared, outputs, anyway)
         told = check.accepted or check.read_anyway
         return Report(
             findings=self._findings(outputs) if told else (),
             maps=self._scaled(outputs.maps[0]) if told else np.zeros((0, 1, 1), np.uint8),
-            box=box,
+            box=prepared.box,
             model=self.identity,
             check=check,
-            film=film.metadata,
-            versions=self._versions,
-            milliseconds=milliseconds,
+            film=prepared.metadata,
+            versions=self.versions,
+            milliseconds={**prepared.milliseconds, "engine": engine_ms},
         )
+
+    def _check(self, prepared: Prepared, outputs: Outputs, anyway: bool) -> FilmCheck:
+        distance = round(float(outputs.distance[0]) / self.info.distance_scale, 3)
+        check = FilmCheck(with_distance(prepared.reasons, distance), distance)
+        return replace(check, read_anyway=anyway and not check.accepted)
 
     def _findings(self, outputs: Outputs) -> tuple[Finding, ...]:
         """Findings of one film, in the model's order."""

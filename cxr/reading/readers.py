@@ -35,10 +35,13 @@ class Model:
 class Readers:
     """Task -> reader. Safe to share among threads."""
 
-    def __init__(self, models: dict[str, Model], default: str, settings: Settings):
-        """`models` by task. Raises SettingError when one lacks the operating points of the settings."""
+    def __init__(self, models: dict[str, Model], default: str, settings: Settings, *, throughput: bool = False):
+        """`models` by task; `throughput` as Engine takes it.
+
+        Raises SettingError when a model lacks the operating points of the settings.
+        """
         self.default = default
-        self._models, self._settings = models, settings
+        self._models, self._settings, self._throughput = models, settings, throughput
         self._readers: dict[str, Reader] = {}
         self._engines: dict[Path, Engine] = {}
         self._loading = threading.Lock()
@@ -46,7 +49,14 @@ class Readers:
             points_of(model.info, settings.operating_point)
 
     @classmethod
-    def find(cls, settings: Settings, given: Sequence[Path] = (), *, shipped: Path | None = WEIGHTS) -> "Readers":
+    def find(
+        cls,
+        settings: Settings,
+        given: Sequence[Path] = (),
+        *,
+        shipped: Path | None = WEIGHTS,
+        throughput: bool = False,
+    ) -> "Readers":
         """Readers of the files `given`, else of those of the settings; models of the folder `shipped` serve the rest.
 
         The setting `shipped_models` withholds these where there are files. Every file is read here, so that a damaged
@@ -72,7 +82,7 @@ class Readers:
         served |= _derived(served) | derived
         if shipped is not None:
             _validate_tasks(sites, served)
-        return cls(served, default, settings)
+        return cls(served, default, settings, throughput=throughput)
 
     @classmethod
     def holding(cls, *readers: Reader) -> "Readers":
@@ -134,7 +144,7 @@ class Readers:
 
     def _compile(self, model: Model) -> Engine:
         """Raises ModelFileError when the file is another one than at the start, by which tasks and pages go."""
-        engine = Engine(model.file, self._settings)
+        engine = Engine(model.file, self._settings, throughput=self._throughput)
         if engine.sha256 != model.sha256:
             raise ModelFileError(
                 f"The model file {model.file.name} was changed since the desk was started; restart the desk."

@@ -1,0 +1,58 @@
+"""What came of one film file: its report, or the reason why there is none; and that as a row of a table."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr.errors import BadRequest
+from cxr.films.film import Film
+from cxr.reading.reader import Reader
+from cxr.reading.report import Report
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of one file."""
+
+    name: str
+    report: Report | None = None
+    error: str = ""  # also of a film that was refused, and of one that was refused and read anyway
+
+    @classmethod
+    def of(cls, name: str, report: Report) -> "Answer":
+        mark = "" if report.check.accepted else "Refused, read anyway: " if report.findings else "Refused: "
+        return cls(name, report, mark + report.check.sentence)
+
+    @property
+    def is_read(self) -> bool:
+        return self.report is not None and bool(self.report.findings)
+
+
+def film_name(path: str | os.PathLike[str]) -> str:
+    """A path as text that any terminal and any table takes, also where it is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def columns_of(reader: Reader) -> list[str]:
+    """Of a table of answers: one of each label, in the model's order."""
+    return ["film", "task", "model", *reader.info.labels, "error"]
+
+
+def row_of(answer: Answer, reader: Reader) -> dict[str, str]:
+    """Column -> text; without the labels where the film was not read."""
+    about = {"film": answer.name, "task": reader.info.task, "model": reader.identity.sha256, "error": answer.error}
+    findings = answer.report.findings if answer.report else ()
+    return about | {f.label: f"{f.probability:.6f}" for f in findings}
+
+
+def draw_overlays(answer: Answer, film: Film, folder: Path, number: str) -> None:
+    """One PNG for each alarm; the film's `number` keeps films of one name apart. Raises BadRequest if it cannot."""
+    if answer.report is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for finding in answer.report.alarms():
+            file = folder / f"{number}_{Path(answer.name).stem}_{finding.label}.png"
+            file.write_bytes(answer.report.overlay_png(finding.label, film))
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be written ({error.strerror}); choose another --overlays.") from error
