@@ -72,18 +72,20 @@ class Table(ABC):
             self._lock = (self.folder / "lock").open("w")
         except OSError as error:
             raise BadRequest(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
-        self._hold()
-        self._validate(run)
+        try:
+            self._hold()
+            self._validate(run)
+        except BaseException:
+            self._lock.close()
+            raise
 
     def _hold(self) -> None:
+        """The system lets go of a lock when its process ends, however that ends."""
         if sys.platform != "win32":
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                self._lock.close()
-                raise Conflict(
-                    f"Another process is writing {self.out}; wait for it, or choose another --out."
-                ) from error
+                raise Conflict(f"Another process writes {self.out}; wait for it, or choose another --out.") from error
 
     def _validate(self, run: Run) -> None:
         file, mine = self.folder / "run.json", json.loads(json.dumps(asdict(run)))
@@ -142,15 +144,16 @@ class CsvTable(Table):
 
     def __init__(self, out: Path, run: Run):
         super().__init__(out, run)
-        self._file = (self.folder / "rows.csv").open("a+b")
+        self._rows = self.folder / "rows.csv"
+        self._file = self._rows.open("ab", buffering=0)  # what a full disk did not take must not come later
         self._synced = time.monotonic()
 
     def done(self) -> Iterator[Done]:
-        self._file.seek(0)
         end = 0
-        for row, end in _whole_rows(self._file, len(self.columns)):  # noqa: B007
-            if tuple(row) != self.columns:
-                yield Done(row[0], bool(row[3]))
+        with self._rows.open("rb") as file:
+            for row, end in _whole_rows(file, len(self.columns)):  # noqa: B007
+                if tuple(row) != self.columns:
+                    yield Done(row[0], bool(row[3]))
         self._file.truncate(end)
         if not end:
             self._append(self.columns)
@@ -159,9 +162,10 @@ class CsvTable(Table):
         self._append([row.get(name, "") for name in self.columns])
 
     def _append(self, values: Sequence[str]) -> None:
+        line = _csv_line(values)
         try:
-            self._file.write(_csv_line(values))
-            self._file.flush()
+            while line:
+                line = line[self._file.write(line) :]
             if time.monotonic() - self._synced > SYNC_S:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
@@ -170,7 +174,7 @@ class CsvTable(Table):
 
     def _whole(self) -> Path:
         self.close()
-        return self.folder / "rows.csv"
+        return self._rows
 
     def close(self) -> None:
         if not self._file.closed:
