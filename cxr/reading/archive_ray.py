@@ -1,5 +1,6 @@
 """An archive read on a Ray cluster: the same lanes on each of its machines, rows in the same order."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -30,12 +31,13 @@ def rows_on_ray(address: str, plan: Plan, run: Run, films: Iterable[Numbered], w
     plan = replace(plan, settings=replace(plan.settings, threads=plan.settings.threads or 1, secret_key=""))
     remaining = iter(films)
     while wave := [{"number": number, "film": os.fsencode(name)} for number, name in islice(remaining, WAVE)]:
-        read = ray.data.from_items(wave, override_num_blocks=-(-len(wave) // BATCH)).map_batches(
+        batches = math.ceil(len(wave) / BATCH)
+        read = ray.data.from_items(wave, override_num_blocks=batches).map_batches(
             RayWorker,
             fn_constructor_args=(plan, run),
             batch_size=BATCH,
             num_cpus=plan.settings.threads,
-            concurrency=min(workers, -(-len(wave) // BATCH)),
+            compute=ray.data.ActorPoolStrategy(size=min(workers, batches)),
         )
         for row in read.iter_rows():
             yield {column: str(row[column]) for column in run.columns}

@@ -141,3 +141,26 @@ def test_after_kills_at_random_moments_no_row_is_lost_and_none_is_there_twice(
     assert last.wait() == 0 or out.exists()  # the last kill may have come after the end
     assert [row["film"] for row in _rows(out)] == [str(source / f"{number:03d}.jpg") for number in range(FILMS)]
     assert out.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs the /proc of Linux")
+def test_a_killed_run_leaves_no_process_behind(films: Path, model: Path, tmp_path: Path) -> None:
+    process = _start(_many(films, tmp_path / "many"), tmp_path / "out.csv", model)
+    rows = tmp_path / "out.csv.part" / "rows.csv"
+    while process.poll() is None and not (rows.exists() and rows.stat().st_size > 1000):
+        time.sleep(0.01)
+    beside = [pid for file in Path(f"/proc/{process.pid}/task").glob("*/children") for pid in file.read_text().split()]
+    assert len(beside) >= 2
+    process.kill()
+    process.wait()
+    ends = time.monotonic() + 30
+    while any(_is_running(pid) for pid in beside):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # empty once it has ended
+    except OSError:
+        return False
