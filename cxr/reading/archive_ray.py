@@ -27,7 +27,9 @@ def rows_on_ray(address: str, plan: Plan, run: Run, films: Iterable[Numbered], w
     """
     ray = _connected(address)
     workers = workers or int(ray.cluster_resources()["CPU"])
-    ray.data.DataContext.get_current().execution_options.preserve_order = True
+    context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False  # the command has one
     plan = replace(plan, settings=replace(plan.settings, threads=plan.settings.threads or 1, secret_key=""))
     remaining = iter(films)
     while wave := [{"number": number, "film": os.fsencode(name)} for number, name in islice(remaining, WAVE)]:
