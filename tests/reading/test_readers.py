@@ -156,9 +156,9 @@ def test_no_model_at_all_is_a_setting_to_change(tmp_path: Path) -> None:
 def test_an_engine_is_loaded_when_first_asked_for_and_only_once(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
 
-    def load(file: Path, settings: Settings) -> Engine:
+    def load(file: Path, settings: Settings, *, throughput: bool) -> Engine:
         loaded.append(file.name)
-        return Engine(file, settings)
+        return Engine(file, settings, throughput=throughput)
 
     monkeypatch.setattr(readers_module, "Engine", load)
     readers = Readers.find(Settings(), shipped=shipped)
