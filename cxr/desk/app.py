@@ -22,6 +22,7 @@ from cxr.desk.looks import looks
 from cxr.desk.pages import pages
 from cxr.desk.store import DiskFull, Store, is_full
 from cxr.desk.uploads import in_mib
+from cxr.desk.viewing import viewing
 from cxr.desk.views import settings as desk_settings
 from cxr.desk.views import task_of, trouble, wants_json
 from cxr.errors import CxrError, SettingError
@@ -95,6 +96,7 @@ def _open_store(settings: Settings) -> Store:
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
     app.register_blueprint(pages)
+    app.register_blueprint(viewing)
     app.register_blueprint(cards)
     app.register_blueprint(looks)
     app.register_blueprint(api)

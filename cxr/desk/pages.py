@@ -9,8 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.uploads import Taken, in_mib, take_in_all
-from cxr.desk.views import film_summary, find_film, find_report, intake, settings, taken_json, wants_json
-from cxr.errors import BadRequest, NotFound
+from cxr.desk.views import chosen_label, film_summary, find_film, find_report, intake, settings, taken_json, wants_json
+from cxr.errors import BadRequest
 from cxr.modelfile import FAINTEST
 from cxr.reading.report import Finding, Report
 
@@ -66,13 +66,14 @@ def film(film_id: str) -> str:
     report = row.report.restore()
     if not report.findings:
         return render_template("unread.html", film=row, check=report.check)
-    chosen = _chosen(report)
+    chosen = chosen_label(report, request.args.get("finding"))
     rows = [_row(report, finding, chosen) for finding in report.ranked()]
     shown = next((row for row in rows if row.chosen), None)
     told = {
         "above": len(report.alarms()),
         "uncalibrated": report.uncalibrated(),
         "intervals": any(row.finding.interval for row in rows),
+        "others": intake().store.comparable(row),
     }
     return render_template("film.html", film=row, report=report, rows=rows, shown=shown, **told)
 
@@ -150,14 +151,3 @@ def _answer_one(taken: Taken) -> AnyResponse:
 def _common_status(taken: Taken) -> int:
     statuses = {refused.error.status for refused in taken.refused}
     return statuses.pop() if len(statuses) == 1 else BadRequest.status
-
-
-def _chosen(report: Report) -> str:
-    """Label whose heat map is shown: the one asked for, else the top one if it is an alarm."""
-    asked = request.args.get("finding")
-    if asked is None:
-        top = report.top()
-        return top.label if top.alarm else ""
-    if asked and asked not in [f.label for f in report.findings]:
-        raise NotFound(f"The model {report.model.name} has no such finding; choose one of those on the film's page.")
-    return asked

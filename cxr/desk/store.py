@@ -24,6 +24,7 @@ from cxr.reading.report import Report
 
 T = TypeVar("T")
 MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
+MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
 HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
 
 
@@ -245,6 +246,13 @@ class Store:
             films = list(session.scalars(newest))
         more = len(films) > size
         return Page(films[:size], _cursor(films[size - 1]) if more else None)
+
+    def comparable(self, film: FilmRow) -> list[FilmRow]:
+        """The latest other films that were read, those of the same task first."""
+        others = select(FilmRow).where(FilmRow.id != film.id, FilmRow.state == State.READ)
+        order = (FilmRow.task != film.task, FilmRow.created_at.desc(), FilmRow.id.desc())
+        with self._read() as session:
+            return list(session.scalars(others.order_by(*order).limit(MOST_COMPARABLE)))
 
     def add_refusals(self, upload: str, refusals: list[tuple[str, str]]) -> None:
         """Remember for an hour why files of an upload, as (name, sentence), were refused."""

@@ -8,7 +8,7 @@ from flask import current_app, request, url_for
 from cxr.desk.intake import Intake
 from cxr.desk.tables import FilmRow, State
 from cxr.desk.uploads import Taken
-from cxr.errors import Conflict
+from cxr.errors import Conflict, NotFound
 from cxr.modelfile import ModelInfo
 from cxr.reading.report import DISCLAIMER, Report, title_of
 from cxr.settings import Settings
@@ -40,6 +40,16 @@ def find_report(film_id: str) -> Report:
     if film.report is None or film.state == State.REFUSED:
         raise Conflict(f"The film is {film.state}, so nothing was read in it yet; look at its page for the reason.")
     return film.report.restore()
+
+
+def chosen_label(report: Report, asked: str | None) -> str:
+    """Label whose heat map is shown: the one asked for, else the top one if it is an alarm. Raises NotFound."""
+    if asked is None:
+        top = report.top()
+        return top.label if top.alarm else ""
+    if asked and asked not in [f.label for f in report.findings]:
+        raise NotFound(f"The model {report.model.name} has no such finding; choose one of those on the film's page.")
+    return asked
 
 
 def task_of(name: str) -> ModelInfo | Task:

@@ -1,0 +1,62 @@
+// The viewer of a page: its films, what is in hand, buttons and keys.
+
+import { COMMANDS } from "./commands.js";
+import { Controls } from "./controls.js";
+import { commandOf } from "./keys.js";
+import { Stage } from "./stage.js";
+import { link, Options } from "./state.js";
+
+export class Viewer {
+  options = new Options();
+  findings = { step() {} }; // set by the page: how to go to the next finding
+
+  constructor(root) {
+    this.root = root;
+    this.stages = [...root.querySelectorAll(".stage")].map(
+      (element) => new Stage(element, this.options, (pane) => this.activate(pane)),
+    );
+    this.active = this.stages.at(-1).panes.at(-1);
+    this.help = root.querySelector(".help");
+    if (this.stages.length === 2) link(this.readings, () => this.options.linked);
+    this.controls = new Controls(this);
+    document.addEventListener("keydown", (event) => this.#press(event));
+    document.addEventListener("visibilitychange", () => document.hidden || this.lookAgain());
+    document.documentElement.classList.add("scripted");
+  }
+
+  get readings() {
+    return this.stages.map((stage) => stage.reading);
+  }
+
+  /** The films that a command of no single pane is for. */
+  get targets() {
+    return this.options.linked ? this.readings : [this.active.reading];
+  }
+
+  open() {
+    return Promise.all(this.stages.map((stage) => stage.open()));
+  }
+
+  lookAgain() {
+    for (const stage of this.stages) stage.lookAgain();
+  }
+
+  /** Keys and buttons are for this pane from now on. */
+  activate(pane) {
+    if (this.active === pane) return;
+    this.active = pane;
+    this.controls.refresh();
+  }
+
+  run(command) {
+    COMMANDS[command](this);
+  }
+
+  #press(event) {
+    const onFilm = Boolean(event.target.closest?.(".pane"));
+    const command = commandOf(event, { shortcuts: this.options.shortcuts, onFilm });
+    if (!command) return;
+    event.preventDefault();
+    this.run(command);
+  }
+}
