@@ -45,6 +45,7 @@ export const COMMANDS = {
   "opacity-down": ({ options }) => options.set({ opacity: Math.max(0, options.opacity - OPACITY_STEP) }),
   "next-finding": (viewer) => viewer.findings.step(1),
   "previous-finding": (viewer) => viewer.findings.step(-1),
+  "full-screen": ({ lightbox }) => (document.fullscreenElement ? document.exitFullscreen() : lightbox.requestFullscreen()),
   help: ({ help }) => help.showModal(),
   place: onPane(place),
   drop: onPane((pane) => (pane.held ? dropHeld(pane) : pane.point(null))),

@@ -12,20 +12,40 @@ const CROSSED = [
  * Line pieces [x0, y0, x1, y1] of the contour, in raster pixels; values stand in the middle of their pixels. Beyond its
  * rim the raster counts as empty, so that every contour is closed.
  */
-export function contour({ width, height, values }, threshold) {
-  const at = (x, y) => (x < 0 || y < 0 || x >= width || y >= height ? 0 : values[y * width + x]);
+export function contour(raster, threshold) {
+  const { width, height } = raster;
+  const stride = width + 2;
+  const above = rimmed(raster, threshold);
   const pieces = [];
   for (let y = -1; y < height; y++) {
     for (let x = -1; x < width; x++) {
-      const [a, b, c, d] = [at(x, y), at(x + 1, y), at(x + 1, y + 1), at(x, y + 1)];
-      const above = (a >= threshold) + 2 * (b >= threshold) + 4 * (c >= threshold) + 8 * (d >= threshold);
-      for (const [from, to] of CROSSED[above]) {
-        const ends = [from, to].map((side) => crossing([a, b, c, d], side, threshold));
-        pieces.push(ends.flatMap(([dx, dy]) => [x + dx + 0.5, y + dy + 0.5]));
-      }
+      const at = (y + 1) * stride + x + 1;
+      const which = above[at] + 2 * above[at + 1] + 4 * above[at + stride + 1] + 8 * above[at + stride];
+      if (which !== 0 && which !== 15) pieces.push(...crossings(raster, threshold, x, y, CROSSED[which]));
     }
   }
   return pieces;
+}
+
+/** 1 where the raster reaches the threshold, with a rim of zeros. */
+function rimmed({ width, height, values }, threshold) {
+  const above = new Uint8Array((width + 2) * (height + 2));
+  for (let y = 0, k = 0; y < height; y++) {
+    for (let at = (y + 1) * (width + 2) + 1, end = at + width; at < end; ) above[at++] = values[k++] >= threshold;
+  }
+  return above;
+}
+
+/** The pieces in the cell whose upper left corner is (x, y). */
+function crossings({ width, height, values }, threshold, x, y, sides) {
+  const corner = ([column, row]) => (column < 0 || row < 0 || column >= width || row >= height ? 0 : values[row * width + column]);
+  const corners = [[x, y], [x + 1, y], [x + 1, y + 1], [x, y + 1]].map(corner);
+  return sides.map((ends) =>
+    ends.flatMap((side) => {
+      const [dx, dy] = crossing(corners, side, threshold);
+      return [x + dx + 0.5, y + dy + 0.5];
+    }),
+  );
 }
 
 /** Where a side of a cell is crossed, from its upper left corner: interpolated between the side's two ends. */

@@ -7,6 +7,8 @@ import { limited, NARROWEST } from "./window.js";
 
 const PERCENT = 655.36; // film greys
 const THRESHOLD = "One grey is the narrowest window: everything is black or white.";
+const MAGNIFIED = "At the detector: the beam spreads on its way, so what lies in the chest is smaller than its shadow on the film.";
+const UNKNOWN = "In pixels of the film: the file does not say how large they are.";
 
 export class Controls {
   #frame = 0;
@@ -125,6 +127,9 @@ export class Controls {
     const items = readings.flatMap((reading, film) => reading.lines.map((line, k) => this.#line(reading, line, k, film)));
     this.#find("lines").replaceChildren(...items);
     this.#find("measured").hidden = !items.length;
+    const measured = readings.filter((reading) => reading.lines.length).map((reading) => reading.spacing);
+    const notes = new Set(measured.map((spacing) => (spacing ? (spacing.calibrated ? "" : MAGNIFIED) : UNKNOWN)));
+    this.#find("measured-note").textContent = [...notes].join(" ");
   }
 
   #line(reading, line, k, film) {

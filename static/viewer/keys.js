@@ -24,6 +24,7 @@ export const KEYS = [
   [["C"], "contour", "Contour of the heat map on or off"],
   [["S"], "beside", "Film and heat map side by side"],
   [["L"], "linked", "Two films: link or unlink them"],
+  [["Shift+F"], "full-screen", "Full screen, and back"],
   [["J"], "next-finding", "Next finding"],
   [["K"], "previous-finding", "Finding before"],
   [["?"], "help", "This help"],

@@ -30,9 +30,10 @@ export class Stage {
   /** Loads what is not here yet: the preview first, then maps and all pixels; says what did not come. */
   async open() {
     this.notice.hidden = true;
-    const parts = [this.#showPreview(), this.#loadPixels(), this.#loadMaps()];
-    const missing = (await Promise.allSettled(parts)).filter((part) => part.status === "rejected");
-    if (missing.length) this.#explain(missing.map((part) => part.reason));
+    this.#showPreview();
+    const parts = await Promise.allSettled([this.#loadPixels(), this.#loadMaps()]);
+    const reasons = parts.filter((part) => part.status === "rejected").map((part) => part.reason);
+    if (reasons.length) this.#explain(reasons);
   }
 
   /** Says so when the film has been deleted meanwhile. A desk that cannot be reached says nothing about the film. */
@@ -45,25 +46,19 @@ export class Stage {
   }
 
   async #showPreview() {
-    const film = await previewFilm(this.element.querySelector("img.film"));
-    if (!this.reading.film) this.#show(film);
+    const film = await previewFilm(this.element.querySelector("img.film")).catch(() => null);
+    if (film && !this.reading.film) this.#show(film); // without it the page waits for all pixels
   }
 
   async #loadPixels() {
     if (this.reading.film?.full) return;
-    const film = await fetchFilm(this.element.dataset.pixels).catch((error) => {
-      throw error instanceof Gone ? error : new Error("in full detail", { cause: error });
-    });
-    this.#show(film);
+    this.#show(await named("in full detail", fetchFilm(this.element.dataset.pixels)));
     this.element.dataset.detail = "full";
   }
 
   async #loadMaps() {
     if (this.reading.maps) return;
-    const maps = await fetchMaps(this.element.dataset.maps).catch((error) => {
-      throw error instanceof Gone ? error : new Error("with its heat maps", { cause: error });
-    });
-    this.reading.set({ maps });
+    this.reading.set({ maps: await named("with its heat maps", fetchMaps(this.element.dataset.maps)) });
   }
 
   #show(film) {
@@ -73,11 +68,19 @@ export class Stage {
 
   #explain(reasons) {
     const gone = reasons.some((reason) => reason instanceof Gone);
-    const missing = reasons.map((reason) => reason.message).filter((text) => /^(in|with) /.test(text));
-    const sentence = gone ? DELETED : `The film could not be loaded ${missing.join(" and ") || "as a preview"}.`;
-    this.notice.querySelector("p").textContent = sentence;
+    const missing = reasons.map((reason) => reason.message).join(" and ");
+    this.notice.querySelector("p").textContent = gone ? DELETED : `The film could not be loaded ${missing}.`;
     this.notice.querySelector("button").hidden = gone;
     this.notice.hidden = false;
+  }
+}
+
+/** What a promise brings; when it fails, an error that says which part is missing, but for films that are gone. */
+async function named(part, promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    throw error instanceof Gone ? error : new Error(part, { cause: error });
   }
 }
 

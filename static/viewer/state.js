@@ -1,7 +1,8 @@
 // What can change on the page, each change told to whoever draws it.
 
-import { HeatLayer } from "./heat.js";
+import { TABLES } from "./colour.js";
 import { FIT } from "./geometry.js";
+import { HeatLayer } from "./heat.js";
 import { lookup, presets, STORED } from "./window.js";
 
 const HISTOGRAM_SIDE = 512; // pixels; enough for the percentiles of a film
@@ -26,15 +27,19 @@ export class Options extends State {
   }
 }
 
-/** What was kept, as far as it is of the right kind. */
+/** What was kept, as far as it can be used. */
 function recalled() {
+  const usable = { colours: (name) => name in TABLES, opacity: isPercent, threshold: isPercent };
+  const isFlag = (value) => typeof value === "boolean";
   try {
     const kept = Object.entries(JSON.parse(localStorage.getItem(KEPT)) ?? {});
-    return Object.fromEntries(kept.filter(([name, value]) => typeof value === typeof LIKED[name]));
+    return Object.fromEntries(kept.filter(([name, value]) => name in LIKED && (usable[name] ?? isFlag)(value)));
   } catch {
     return {}; // no storage here, or something else in it
   }
 }
+
+const isPercent = (value) => Number.isFinite(value) && value >= 0 && value <= 100;
 
 function remember(options) {
   const liked = Object.fromEntries(Object.keys(LIKED).map((name) => [name, options[name]]));

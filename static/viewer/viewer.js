@@ -6,6 +6,8 @@ import { commandOf } from "./keys.js";
 import { Stage } from "./stage.js";
 import { link, Options } from "./state.js";
 
+const MARGIN = 16; // CSS pixels between the viewer and the screen's edge
+
 export class Viewer {
   options = new Options();
   findings = { step() {} }; // set by the page: how to go to the next finding
@@ -17,11 +19,13 @@ export class Viewer {
     );
     this.active = this.stages.at(-1).panes.at(-1);
     this.help = root.querySelector(".help");
+    this.lightbox = root.querySelector(".lightbox");
     if (this.stages.length === 2) link(this.readings, () => this.options.linked);
     this.controls = new Controls(this);
     document.addEventListener("keydown", (event) => this.#press(event));
     document.addEventListener("visibilitychange", () => document.hidden || this.lookAgain());
     document.documentElement.classList.add("scripted");
+    for (const type of ["resize", "scroll"]) addEventListener(type, () => this.#hold(), { passive: true });
   }
 
   get readings() {
@@ -50,6 +54,12 @@ export class Viewer {
 
   run(command) {
     COMMANDS[command](this);
+  }
+
+  /** A viewer that is taller than the screen sticks with its lower edge, so that all of it can be reached. */
+  #hold() {
+    const above = Math.min(MARGIN, innerHeight - this.root.offsetHeight - MARGIN);
+    this.root.style.top = `${above}px`;
   }
 
   #press(event) {
