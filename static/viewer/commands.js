@@ -27,7 +27,7 @@ export const COMMANDS = {
   "tool-magnify": tool("magnify"),
   "zoom-in": onPane((pane) => pane.zoom(ZOOM)),
   "zoom-out": onPane((pane) => pane.zoom(1 / ZOOM)),
-  fit: onPane((pane) => pane.look({ ...FIT, turns: pane.reading.view.turns })),
+  fit: onPane((pane) => pane.fit()),
   "one-to-one": onPane((pane) => pane.oneToOne()),
   "turn-right": onPane((pane) => pane.look(turned(pane.reading.view, 1))),
   "turn-left": onPane((pane) => pane.look(turned(pane.reading.view, -1))),
@@ -45,7 +45,7 @@ export const COMMANDS = {
   "opacity-down": ({ options }) => options.set({ opacity: Math.max(0, options.opacity - OPACITY_STEP) }),
   "next-finding": (viewer) => viewer.findings.step(1),
   "previous-finding": (viewer) => viewer.findings.step(-1),
-  "full-screen": ({ lightbox }) => (document.fullscreenElement ? document.exitFullscreen() : lightbox.requestFullscreen()),
+  "full-screen": fillScreen,
   help: ({ help }) => help.showModal(),
   place: onPane(place),
   drop: onPane((pane) => (pane.held ? dropHeld(pane) : pane.point(null))),
@@ -53,13 +53,20 @@ export const COMMANDS = {
   "clear-lines": ({ readings }) => readings.forEach((reading) => reading.set({ lines: [] })),
 };
 
+function fillScreen({ lightbox }) {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else lightbox.requestFullscreen();
+}
+
 for (const [way, [x, y]] of Object.entries(WAYS)) {
-  COMMANDS[`step-${way}`] = onPane((pane) =>
-    POINTED.includes(pane.options.tool) ? moveCursor(pane, x * CURSOR_STEP, y * CURSOR_STEP) : pane.pan(-x * STEP, -y * STEP),
-  );
-  COMMANDS[`nudge-${way}`] = onPane((pane) =>
-    POINTED.includes(pane.options.tool) ? moveCursor(pane, x, y) : nudge(pane.reading, x * NUDGE, y * NUDGE),
-  );
+  COMMANDS[`step-${way}`] = onPane((pane) => {
+    if (POINTED.includes(pane.options.tool)) moveCursor(pane, x * CURSOR_STEP, y * CURSOR_STEP);
+    else pane.pan(-x * STEP, -y * STEP);
+  });
+  COMMANDS[`nudge-${way}`] = onPane((pane) => {
+    if (POINTED.includes(pane.options.tool)) moveCursor(pane, x, y);
+    else nudge(pane.reading, x * NUDGE, y * NUDGE);
+  });
 }
 
 function nudge(reading, dx, dy) {

@@ -3,8 +3,9 @@
 // Sides that the line crosses, by which corners lie above: 1 upper left, 2 upper right, 4 lower right, 8 lower left.
 const [TOP, RIGHT, BOTTOM, LEFT] = [0, 1, 2, 3];
 const CROSSED = [
-  [], [[LEFT, TOP]], [[TOP, RIGHT]], [[LEFT, RIGHT]], [[RIGHT, BOTTOM]], [[LEFT, TOP], [RIGHT, BOTTOM]], [[TOP, BOTTOM]],
-  [[LEFT, BOTTOM]], [[BOTTOM, LEFT]], [[TOP, BOTTOM]], [[TOP, RIGHT], [BOTTOM, LEFT]], [[RIGHT, BOTTOM]],
+  [], [[LEFT, TOP]], [[TOP, RIGHT]], [[LEFT, RIGHT]],
+  [[RIGHT, BOTTOM]], [[LEFT, TOP], [RIGHT, BOTTOM]], [[TOP, BOTTOM]], [[LEFT, BOTTOM]],
+  [[BOTTOM, LEFT]], [[TOP, BOTTOM]], [[TOP, RIGHT], [BOTTOM, LEFT]], [[RIGHT, BOTTOM]],
   [[LEFT, RIGHT]], [[TOP, RIGHT]], [[LEFT, TOP]], [],
 ];
 
@@ -38,7 +39,8 @@ function rimmed({ width, height, values }, threshold) {
 
 /** The pieces in the cell whose upper left corner is (x, y). */
 function crossings({ width, height, values }, threshold, x, y, sides) {
-  const corner = ([column, row]) => (column < 0 || row < 0 || column >= width || row >= height ? 0 : values[row * width + column]);
+  const isOutside = ([column, row]) => column < 0 || row < 0 || column >= width || row >= height;
+  const corner = ([column, row]) => (isOutside([column, row]) ? 0 : values[row * width + column]);
   const corners = [[x, y], [x + 1, y], [x + 1, y + 1], [x, y + 1]].map(corner);
   return sides.map((ends) =>
     ends.flatMap((side) => {

@@ -7,7 +7,7 @@ import { limited, NARROWEST } from "./window.js";
 
 const PERCENT = 655.36; // film greys
 const THRESHOLD = "One grey is the narrowest window: everything is black or white.";
-const MAGNIFIED = "At the detector: the beam spreads on its way, so what lies in the chest is smaller than its shadow on the film.";
+const MAGNIFIED = "At the detector: the beam spreads, so things in the chest are smaller than their shadows.";
 const UNKNOWN = "In pixels of the film: the file does not say how large they are.";
 
 export class Controls {
@@ -117,14 +117,15 @@ export class Controls {
     this.#find("preset").value = preset;
     for (const [name, value] of [["level", window.centre], ["width", window.width]]) {
       const field = this.#find(name);
-      if (field !== document.activeElement || preset) field.value = (value / PERCENT).toFixed(value < 10 * PERCENT ? 1 : 0);
+      const digits = value < 10 * PERCENT ? 1 : 0;
+      if (field !== document.activeElement || preset) field.value = (value / PERCENT).toFixed(digits);
     }
     this.#find("window-note").textContent = window.width <= NARROWEST ? THRESHOLD : "";
   }
 
   #showLines() {
     const { readings } = this.viewer;
-    const items = readings.flatMap((reading, film) => reading.lines.map((line, k) => this.#line(reading, line, k, film)));
+    const items = readings.flatMap((reading) => reading.lines.map((line, k) => this.#line(reading, line, k)));
     this.#find("lines").replaceChildren(...items);
     this.#find("measured").hidden = !items.length;
     const measured = readings.filter((reading) => reading.lines.length).map((reading) => reading.spacing);
@@ -132,8 +133,9 @@ export class Controls {
     this.#find("measured-note").textContent = [...notes].join(" ");
   }
 
-  #line(reading, line, k, film) {
-    const side = this.viewer.readings.length > 1 ? ["left, ", "right, "][film] : "";
+  #line(reading, line, k) {
+    const { readings } = this.viewer;
+    const side = readings.length > 1 ? ["left, ", "right, "][readings.indexOf(reading)] : "";
     const name = `${side}${k + 1}: ${lengthText(line, reading.film, reading.spacing)}`;
     const button = make("button", "Delete");
     button.type = "button";

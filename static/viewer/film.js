@@ -34,7 +34,7 @@ function chooseFrom(event) {
 
 function go(link) {
   history.replaceState(null, "", (link ?? filmOnly).href);
-  viewer.root.querySelector(".stage").scrollIntoView({ block: "nearest" }); // on a phone the findings stand below the film
+  viewer.stages[0].element.scrollIntoView({ block: "nearest" }); // on a phone the findings stand below the film
   choose(link);
   viewer.lookAgain();
 }

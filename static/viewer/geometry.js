@@ -1,5 +1,5 @@
-// Where a film lies on the screen. A view says it without pixels, so that films and screens of other sizes can share it:
-// zoom in multiples of "the whole film fits", the film point in the middle in fractions of the film, quarter turns.
+// Where a film lies on the screen. A view says it without pixels, so that films and screens of other sizes can share
+// it: zoom in multiples of "the whole film fits", the middle in fractions of the film, quarter turns.
 
 export const FIT = Object.freeze({ zoom: 1, x: 0.5, y: 0.5, turns: 0 });
 const [LEAST, MOST] = [0.5, 64]; // zoom

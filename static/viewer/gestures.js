@@ -20,7 +20,7 @@ export class Gestures {
     for (const type of ["pointerup", "pointercancel"]) on(type, (event) => this.#release(event));
     on("pointerleave", (event) => event.pointerType === "mouse" && !this.#touching.size && pane.point(null));
     on("contextmenu", (event) => event.preventDefault());
-    on("dblclick", () => pane.options.tool !== "measure" && pane.look({ ...pane.reading.view, zoom: 1, x: 0.5, y: 0.5 }));
+    on("dblclick", () => pane.options.tool !== "measure" && pane.fit());
     host.addEventListener("wheel", (event) => this.#turn(event), { passive: false });
   }
 

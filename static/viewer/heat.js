@@ -61,11 +61,7 @@ export class HeatLayer {
 
   constructor(map, box) {
     this.#raster = onFilm(map, box);
-  }
-
-  /** The strongest place, in percent of the finding's scale. */
-  get peak() {
-    return this.#raster.values.reduce((most, value) => Math.max(most, value), 0) / 2.55;
+    this.peak = this.#raster.values.reduce((most, value) => Math.max(most, value)) / 2.55; // percent of the scale
   }
 
   /** `options` are the viewer's: opacity, colours, contour, threshold. */

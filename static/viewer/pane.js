@@ -1,6 +1,6 @@
 // One place on the page that shows a film: its canvas, and the words in its corners.
 
-import { enlarged, matrixOf, oneToOne, panned, scaleOf, zoomed } from "./geometry.js";
+import { enlarged, FIT, matrixOf, oneToOne, panned, scaleOf, zoomed } from "./geometry.js";
 import { drawLines, fractionAt, haloed } from "./measure.js";
 import { GreyLayer } from "./pixels.js";
 
@@ -91,7 +91,8 @@ export class Pane {
     const { window, inverted, film } = this.reading;
     const percent = (value) => `${Math.round(value / 655.36)} %`;
     const zoom = Math.round(100 * scaleOf(this.matrix) * devicePixelRatio);
-    this.#write("window", `Level ${percent(window.centre)} · width ${percent(window.width)}${inverted ? " · inverted" : ""}`);
+    const words = [`Level ${percent(window.centre)}`, `width ${percent(window.width)}`, inverted && "inverted"];
+    this.#write("window", words.filter(Boolean).join(" · "));
     this.#write("zoom", film.full ? `${zoom} %` : "Loading full detail");
     this.#write("what", this.#told());
   }
@@ -101,7 +102,8 @@ export class Pane {
     const { title, heat } = this.reading;
     const { overlay, contour, threshold } = this.options;
     if (!title || !overlay || this.plain) return "Film alone";
-    return heat && contour && heat.peak < threshold ? `${title} · nothing reaches the contour at ${threshold} %` : title;
+    if (!heat || !contour || heat.peak >= threshold) return title;
+    return `${title} · nothing reaches the contour at ${threshold} %`;
   }
 
   #write(name, text) {
@@ -122,6 +124,10 @@ export class Pane {
   /** Around the CSS point `at`, by default the middle. */
   zoom(factor, at = { x: this.port.width / 2, y: this.port.height / 2 }) {
     this.look(zoomed(this.reading.film, this.reading.view, this.port, at, factor));
+  }
+
+  fit() {
+    this.look({ ...FIT, turns: this.reading.view.turns });
   }
 
   oneToOne() {

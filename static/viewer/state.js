@@ -22,7 +22,8 @@ export class Options extends State {
   constructor() {
     super();
     const fine = matchMedia("(pointer: fine)").matches;
-    Object.assign(this, { tool: fine ? "window" : "pan", overlay: true, beside: false, linked: true }, LIKED, recalled());
+    const begun = { tool: fine ? "window" : "pan", overlay: true, beside: false, linked: true };
+    Object.assign(this, begun, LIKED, recalled());
     this.addEventListener("change", () => remember(this));
   }
 }

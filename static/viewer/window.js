@@ -65,29 +65,31 @@ function sum(bins, from, to, weight) {
   return total;
 }
 
-/** The window from the `low` to the `high` share of what lies in bins [from, to). */
-function spanning(bins, from, to, low, high) {
-  const total = sum(bins, from, to, () => 1);
-  if (!total) return STORED;
-  const [dark, bright] = [low, high].map((share) => GREYS / BINS * percentile(bins, from, to, share * total));
-  return limited({ centre: (dark + bright + GREYS / BINS) / 2, width: bright - dark + GREYS / BINS });
+/** The bin below which the `share` of all that lies in bins [from, to) ends; `from` when they are empty. */
+function percentile(bins, from, to, share) {
+  const count = share * sum(bins, from, to, () => 1);
+  let bin = from;
+  for (let seen = bins[from]; seen < count && bin < to - 1; ) seen += bins[++bin];
+  return bin;
 }
 
-function percentile(bins, from, to, count) {
-  let bin = from;
-  for (let seen = bins[from]; seen < count && bin < to - 1; seen += bins[bin]) bin++;
-  return bin;
+/** The window from the darkest grey of one bin to the brightest of another. */
+function spanning(dark, bright) {
+  const [low, high] = [dark, bright + 1].map((bin) => (GREYS / BINS) * bin);
+  return limited({ centre: (low + high) / 2, width: high - low });
 }
 
 /** Windows of one film, by name. All but the stored one come from the histogram of its own greys. */
 export function presets(grey) {
   const bins = histogram(grey);
   bins[0] = bins[BINS - 1] = 0; // collimated borders and burnt-in letters are no anatomy
-  const middle = otsu(bins);
+  if (!sum(bins, 0, BINS, () => 1)) return { stored: STORED, whole: STORED, dark: STORED, bright: STORED };
+  const middle = otsu(bins) || BINS;
+  const [darkest, brightest] = [0.01, 0.99].map((share) => percentile(bins, 0, BINS, share));
   return {
     stored: STORED,
-    whole: spanning(bins, 0, BINS, 0.01, 0.99),
-    dark: spanning(bins, 0, middle || BINS, 0.01, 0.99),
-    bright: spanning(bins, middle, BINS, 0.01, 0.99),
+    whole: spanning(darkest, brightest),
+    dark: spanning(darkest, middle < BINS ? percentile(bins, middle, BINS, 0.5) : brightest),
+    bright: spanning(percentile(bins, 0, middle, 0.5), brightest),
   };
 }

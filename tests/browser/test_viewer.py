@@ -70,18 +70,18 @@ def test_a_window_of_zero_width_becomes_the_narrowest(call: Call) -> None:
 
 
 def test_presets_part_a_film_of_dark_and_bright_greys(call: Call) -> None:
-    greys = [0] * 50 + [10_000] * 40 + [12_000] * 40 + [40_000] * 30 + [44_000] * 30 + [65535] * 9
+    greys = [0] * 50 + [10_000] * 30 + [12_000] * 50 + [40_000] * 50 + [44_000] * 30 + [65535] * 9
     found = call("window", "presets", greys)
     ends = {name: (w["centre"] - w["width"] / 2, w["centre"] + w["width"] / 2) for name, w in found.items()}
     # In bins of 64 greys; borders of pure black and white do not count.
     assert ends["stored"] == (0, 65536)
     assert ends["whole"] == (9984, 44032)
-    assert ends["dark"] == (9984, 12032)
-    assert ends["bright"] == (40000, 44032)
+    assert ends["dark"] == (9984, 40064)  # up to the median of the bright half
+    assert ends["bright"] == (11968, 44032)
 
 
 def test_a_film_of_one_grey_has_presets_too(call: Call) -> None:
-    assert set(call("window", "presets", [0, 0])) == {"stored", "whole", "dark", "bright"}
+    assert call("window", "presets", [0, 0])["bright"] == STORED
     assert call("window", "presets", [300] * 9)["dark"] == {"centre": 288, "width": 64}
 
 
@@ -142,7 +142,7 @@ def test_what_is_visible_is_cut_out_with_a_margin(call: Call) -> None:
 def test_colours_are_those_with_which_the_desk_paints(call: Call) -> None:
     greys = np.arange(256, dtype=np.uint8)
     for name in ("INFERNO", "VIRIDIS", "CIVIDIS"):
-        bgr = cv2.applyColorMap(greys, getattr(cv2, f"COLORMAP_{name}"))[:, 0].astype(np.uint32)
+        bgr = cv2.applyColorMap(greys[None], getattr(cv2, f"COLORMAP_{name}"))[0].astype(np.uint32)
         words = np.array(call("colour", "coloured", greys.tolist(), name.lower()), np.uint32)
         assert np.array_equal(words & 0xFFFFFF, bgr[:, 0] * 65536 + bgr[:, 1] * 256 + bgr[:, 2])
         assert np.array_equal(words >> 24, greys)
