@@ -91,7 +91,8 @@ export class GreyLayer {
     const step = 2 ** depth;
     context.save();
     context.transform(...matrix);
-    context.imageSmoothingEnabled = true;
+    // Pixel for pixel there is nothing to smooth, and in software smoothing is most of the time of a redraw.
+    context.imageSmoothingEnabled = Math.abs(scaleOf(matrix) * ratio * step - 1) > 1e-6;
     context.drawImage(
       this.#canvas, 0, 0, crop.width, crop.height,
       crop.left * step, crop.top * step, crop.width * step, crop.height * step,
