@@ -42,8 +42,8 @@ WINGS = {
         "archive_sources", "archive_decoders", "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
-        "tables", "keys", "store", "pictures", "intake", "zips", "uploads", "views", "cards", "looks", "pages", "viewing",
-        "api", "door", "app", "serve",
+        "tables", "keys", "store", "pictures", "intake", "zips", "uploads", "views", "cards", "looks", "pages",
+        "viewing", "api", "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
