@@ -13,7 +13,7 @@ PACKAGE = ROOT / "cxr"
 FLOORS = (
     {"cxr", "cxr.errors"},
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
-    {"cxr.scaling", "cxr.uncertainty"},
+    {"cxr.scaling", "cxr.uncertainty", "cxr.wording"},
     {"cxr.modelfile", "cxr.checkfile"},
     {"cxr.cards"},
     {"cxr.films"},
@@ -37,9 +37,10 @@ WINGS = {
         "evaluation_report", "export", "release", "checks", "training_command", "remote_command", "testing_command",
         "commands", "check_pictures", "check_variants", "check_net", "check_training", "check_command",
     ),
-    "cxr.reading": ("engine", "site", "derived", "report", "check", "reader", "readers", "labels"),
+    "cxr.reading": ("engine", "site", "derived", "report", "table", "check", "reader", "readers", "labels"),
     "cxr.desk": (
-        "tables", "store", "pictures", "intake", "uploads", "views", "cards", "pages", "api", "door", "app", "serve",
+        "tables", "answers", "store", "pictures", "intake", "uploads", "views", "cards", "answers_views",
+        "pages", "api", "film_report", "film_report_pdf", "film_report_views", "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

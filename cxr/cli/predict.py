@@ -20,6 +20,7 @@ from cxr.films.reasons import REFUSE, WARN
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.reading.report import DISCLAIMER, Finding, Report
+from cxr.reading.table import columns, row
 from cxr.settings import Settings
 from cxr.tasks import TASKS
 
@@ -163,15 +164,14 @@ def _table(stack: ExitStack, out: Path, reader: Reader) -> "csv.DictWriter[str]"
         file: TextIO = stack.enter_context(out.open("w", newline="", encoding="utf-8"))
     except OSError as error:
         raise BadRequest(f"{out} cannot be written ({error.strerror}); choose another --csv.") from error
-    table = csv.DictWriter(file, ["film", "task", "model", *reader.info.labels, "error"])
+    table = csv.DictWriter(file, columns(reader.info.labels))
     table.writeheader()
     return table
 
 
 def _row(answer: Answer, reader: Reader) -> dict[str, str]:
-    about = {"film": _name(answer), "task": reader.info.task, "model": reader.identity.sha256, "error": answer.error}
     findings = answer.report.findings if answer.report else ()
-    return about | {f.label: f"{f.probability:.6f}" for f in findings}
+    return row(_name(answer), reader.info.task, reader.identity.sha256, findings, answer.error)
 
 
 def _draw(answer: Answer, folder: Path, number: int) -> None:
