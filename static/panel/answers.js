@@ -38,15 +38,14 @@ async function send(form, body) {
 
 function saved(form, sent) {
   const verdict = sent.get("verdict");
-  const text = form.elements.text;
-  text.defaultValue = sent.get("text");
+  form.elements.text.defaultValue = sent.get("text");
   for (const button of form.querySelectorAll(".verdicts [aria-pressed]")) {
     button.setAttribute("aria-pressed", String(button.value === verdict));
   }
   mark(form, verdict);
   if (unsaved.get(form) !== verdict) return; // another answer was given meanwhile, and is on its way
   unsaved.delete(form);
-  say(form, text.value === text.defaultValue ? "Saved" : "Not saved yet");
+  say(form, isTyped(form) ? "Not saved yet" : "Saved");
 }
 
 /** The verdict beside the finding's name in the list. */
@@ -81,7 +80,7 @@ for (const form of forms) {
     event.preventDefault();
     save(form, event.submitter?.value);
   });
-  form.elements.text.addEventListener("input", () => say(form, "Not saved yet"));
+  form.elements.text.addEventListener("input", () => say(form, isTyped(form) ? "Not saved yet" : ""));
   form.elements.text.addEventListener("change", () => save(form));
 }
 addEventListener("online", () => unsaved.forEach((verdict, form) => save(form, verdict)));
