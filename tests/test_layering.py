@@ -13,7 +13,7 @@ PACKAGE = ROOT / "cxr"
 FLOORS = (
     {"cxr", "cxr.errors"},
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
-    {"cxr.scaling", "cxr.uncertainty"},
+    {"cxr.scaling", "cxr.uncertainty", "cxr.wording"},
     {"cxr.modelfile", "cxr.checkfile"},
     {"cxr.cards"},
     {"cxr.films"},
@@ -38,12 +38,13 @@ WINGS = {
         "commands", "check_pictures", "check_variants", "check_net", "check_training", "check_command",
     ),
     "cxr.reading": (
-        "engine", "site", "derived", "report", "check", "preparation", "reader", "readers", "labels", "answers",
-        "archive_sources", "archive_decoders", "archive_tables", "archive", "archive_ray",
+        "engine", "site", "derived", "report", "table", "check", "preparation", "reader", "readers", "labels",
+        "answers", "archive_sources", "archive_decoders", "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
-        "tables", "keys", "store", "pictures", "intake", "zips", "uploads", "views", "cards", "looks", "pages",
-        "viewing", "api", "door", "app", "serve",
+        "tables", "answers", "keys", "store", "pictures", "intake", "zips", "uploads", "views", "cards", "looks",
+        "answers_views", "pages", "viewing", "api", "film_report", "film_report_pdf", "film_report_views", "door",
+        "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

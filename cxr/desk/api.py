@@ -4,6 +4,7 @@ from importlib.resources import files
 
 from flask import Blueprint, Response, jsonify, request, url_for
 
+from cxr.desk.answers_views import answers_json, take_answer
 from cxr.desk.uploads import take_in_one
 from cxr.desk.views import film_json, film_summary, find_film, intake, settings, taken_json
 from cxr.errors import BadRequest
@@ -40,6 +41,20 @@ def film(film_id: str) -> Response:
 def read_anyway(film_id: str) -> Response:
     intake().read_anyway(film_id)
     return jsonify(film_json(find_film(film_id)))
+
+
+@api.get("/api/v1/films/<film_id>/answers")
+def answers(film_id: str) -> Response:
+    return answers_json(film_id)
+
+
+@api.post("/api/v1/films/<film_id>/answers")
+def answer(film_id: str) -> Response:
+    fields = request.get_json(silent=True)
+    if not isinstance(fields, dict):
+        raise BadRequest('An answer is a JSON object, e.g. {"label": "Effusion", "verdict": "agree"}.')
+    take_answer(film_id, fields)
+    return answers_json(film_id)
 
 
 @api.delete("/api/v1/films/<film_id>")

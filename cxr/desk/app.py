@@ -2,7 +2,6 @@
 
 import dataclasses
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -14,21 +13,24 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr import __version__
+from cxr.desk.answers_views import answers
 from cxr.desk.api import api
 from cxr.desk.cards import cards
 from cxr.desk.door import guard
+from cxr.desk.film_report_views import reports
 from cxr.desk.intake import HeatmapFolder, Intake
 from cxr.desk.looks import looks
 from cxr.desk.pages import pages
 from cxr.desk.store import DiskFull, Store, is_full
 from cxr.desk.uploads import in_mib
 from cxr.desk.viewing import viewing
+from cxr.desk.views import interval, moment, percent, task_of, trouble, wants_json
 from cxr.desk.views import settings as desk_settings
-from cxr.desk.views import task_of, trouble, wants_json
 from cxr.errors import CxrError, SettingError
 from cxr.reading.readers import Readers
 from cxr.reading.report import DISCLAIMER
 from cxr.settings import MIB, Settings
+from cxr.wording import meaning_of
 
 ROOT = Path(__file__).parents[2]  # where templates/ and static/ stand
 HEATMAPS = ROOT / "static" / "gradcam"
@@ -95,16 +97,14 @@ def _open_store(settings: Settings) -> Store:
 
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
-    app.register_blueprint(pages)
-    app.register_blueprint(viewing)
-    app.register_blueprint(cards)
-    app.register_blueprint(looks)
-    app.register_blueprint(api)
+    for blueprint in (pages, viewing, answers, reports, cards, looks, api):
+        app.register_blueprint(blueprint)
     app.register_error_handler(CxrError, answer_error)
     app.register_error_handler(HTTPException, answer_error)
     app.register_error_handler(OSError, _answer_system_error)
     app.json = _InGivenOrder(app)
-    app.add_template_filter(_moment, "moment")
+    for words in (moment, percent, interval, meaning_of):
+        app.add_template_filter(words)
     app.jinja_env.globals.update(disclaimer=DISCLAIMER, version=__version__, task_of=task_of, trouble=trouble)
 
 
@@ -146,7 +146,3 @@ def _describe(error: Exception) -> tuple[int, str]:
 def _upload_limits(settings: Settings) -> str:
     most, size = settings.max_request_films, in_mib(settings.max_request_bytes)
     return f"The upload is too large; send at most {most} films and {size} at once, in several uploads if need be."
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

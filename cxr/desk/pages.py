@@ -7,12 +7,14 @@ from math import exp, log
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from cxr.desk.answers_views import said_of
 from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import chosen_label, film_summary, find_film, find_report, intake, settings, taken_json, wants_json
 from cxr.errors import BadRequest
 from cxr.modelfile import FAINTEST
 from cxr.reading.report import Finding, Report
+from cxr.wording import blind_spots
 
 PAGE_SIZE = 50
 
@@ -61,11 +63,12 @@ def films() -> str:
 @pages.get("/films/<film_id>")
 def film(film_id: str) -> str:
     row = find_film(film_id)
+    beside = intake().store.neighbours(row)
     if row.report is None:
-        return render_template("unread.html", film=row)
+        return render_template("unread.html", film=row, beside=beside)
     report = row.report.restore()
     if not report.findings:
-        return render_template("unread.html", film=row, check=report.check)
+        return render_template("unread.html", film=row, beside=beside, check=report.check)
     chosen = chosen_label(report, request.args.get("finding"))
     rows = [_row(report, finding, chosen) for finding in report.ranked()]
     shown = next((row for row in rows if row.chosen), None)
@@ -74,8 +77,10 @@ def film(film_id: str) -> str:
         "uncalibrated": report.uncalibrated(),
         "intervals": any(row.finding.interval for row in rows),
         "others": intake().store.comparable(row),
+        "said": said_of(row),
+        "blind": blind_spots([f.label for f in report.findings], report.model.audience, report.model.kind),
     }
-    return render_template("film.html", film=row, report=report, rows=rows, shown=shown, **told)
+    return render_template("film.html", film=row, beside=beside, report=report, rows=rows, shown=shown, **told)
 
 
 @pages.get("/films/<film_id>/state")

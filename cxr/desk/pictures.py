@@ -2,16 +2,18 @@
 
 import io
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr.films.film import Film
+from cxr.reading.report import Report
 
 PREVIEW_SIDE = 1024  # pixels: as much as a page shows before the raw pixels come
 THUMBNAIL_SIDE = 160
+PRINT_QUALITY = 90
 STRIP_PIXELS = 2**20  # converted at a time, so that a large film is not held a second time
 GZIP_WINDOW = 31  # zlib: the largest window, and a gzip header
 
@@ -23,7 +25,17 @@ def preview_png(film: Film) -> bytes:
 
 def thumbnail_jpeg(film: Film) -> bytes:
     """8-bit grey JPEG, its longer side at most THUMBNAIL_SIDE pixels."""
-    return bytes(cv2.imencode(".jpg", _grey(film, THUMBNAIL_SIDE), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+    return _jpeg(_grey(film, THUMBNAIL_SIDE), 85)
+
+
+def print_jpeg(film: Film) -> bytes:
+    """8-bit grey JPEG to print, its longer side at most PREVIEW_SIDE pixels."""
+    return _jpeg(_grey(film, PREVIEW_SIDE), PRINT_QUALITY)
+
+
+def overlay_print_jpeg(report: Report, label: str, film: Film) -> bytes:
+    """Colour JPEG to print: the film with the heat map of a finding, as large as `print_jpeg`."""
+    return _jpeg(report.overlay(label, shrunk(film, PREVIEW_SIDE)), PRINT_QUALITY)
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,21 @@ def raw_pixels(film: Film) -> RawPixels:
     return RawPixels(height, width, packed.getvalue())
 
 
-def _grey(film: Film, longest: int) -> NDArray[np.uint8]:
+def shrunk(film: Film, longest: int) -> Film:
+    """The film with its longer side at most `longest` pixels."""
     height, width = film.pixels.shape
-    scale = min(1.0, longest / max(height, width))
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return film
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(film.pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else film.pixels
-    return np.clip(np.round(small * 255), 0, 255).astype(np.uint8)
+    small = cv2.resize(film.pixels, size, interpolation=cv2.INTER_AREA)
+    return replace(film, pixels=np.asarray(small, np.float32))
+
+
+def _grey(film: Film, longest: int) -> NDArray[np.uint8]:
+    return np.clip(np.round(shrunk(film, longest).pixels * 255), 0, 255).astype(np.uint8)
+
+
+def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """JPEG bytes of (H, W) grey or (H, W, 3) BGR pixels."""
+    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

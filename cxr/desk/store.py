@@ -17,6 +17,7 @@ from sqlalchemy import URL, ColumnElement, delete, func, select, text, true, tup
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
+from cxr.desk.answers import Answers
 from cxr.desk.keys import add_film
 from cxr.desk.tables import DiscardedHeatmaps, FilmRow, Refusal, ReportRow, State, open_database
 from cxr.errors import Conflict, CxrError, NotFound, SettingError
@@ -64,6 +65,14 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Neighbours:
+    """Ids of the films beside one in the list, which has the newest first; None at its ends."""
+
+    previous: str | None
+    next: str | None
+
+
+@dataclass(frozen=True)
 class Page:
     """Some films, newest first, and the cursor of the next older ones."""
 
@@ -80,6 +89,7 @@ class Store:
         _make_folder(self._folder)
         self._engine = open_database(url)
         self._writer = self._engine.execution_options(writes=True)
+        self.answers = Answers(self._read, self._write)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -253,6 +263,13 @@ class Store:
         order = (FilmRow.task != film.task, FilmRow.created_at.desc(), FilmRow.id.desc())
         with self._read() as session:
             return list(session.scalars(others.order_by(*order).limit(MOST_COMPARABLE)))
+
+    def neighbours(self, film: FilmRow) -> Neighbours:
+        age, here = tuple_(FilmRow.created_at, FilmRow.id), (film.created_at, film.id)
+        newer = select(FilmRow.id).where(age > here).order_by(FilmRow.created_at, FilmRow.id).limit(1)
+        older = select(FilmRow.id).where(age < here).order_by(FilmRow.created_at.desc(), FilmRow.id.desc()).limit(1)
+        with self._read() as session:
+            return Neighbours(session.scalar(newer), session.scalar(older))
 
     def add_refusals(self, upload: str, refusals: list[tuple[str, str]]) -> None:
         """Remember for an hour why files of an upload, as (name, sentence), were refused."""

@@ -72,6 +72,20 @@ class ReportRow(Base):
         return Report.restore(self.json, self.maps)
 
 
+class AnswerRow(Base):
+    """What a clinician said of a film or of one of its findings. Rows are only added: the latest of a person counts."""
+
+    __tablename__ = "answers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    film_id: Mapped[str] = mapped_column(ForeignKey("films.id", ondelete="CASCADE"), index=True)
+    label: Mapped[str] = mapped_column(String(64))  # empty: of the film as a whole
+    verdict: Mapped[str] = mapped_column(String(16))  # empty: none, or withdrawn
+    text: Mapped[str]
+    by: Mapped[str] = mapped_column(String(80))  # the name that the person gave; empty: none
+    at: Mapped[float]
+
+
 class Refusal(Base):
     """Why a file of an upload was not taken in. Forgotten after an hour; nothing else of the file is kept."""
 

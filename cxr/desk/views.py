@@ -1,6 +1,7 @@
 """What pages and API have in common: the film that an address names, and a film as JSON."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import current_app, request, url_for
@@ -10,7 +11,7 @@ from cxr.desk.tables import FilmRow, State
 from cxr.desk.uploads import Taken
 from cxr.errors import Conflict, NotFound
 from cxr.modelfile import ModelInfo
-from cxr.reading.report import DISCLAIMER, Report, title_of
+from cxr.reading.report import DISCLAIMER, Finding, Report, title_of
 from cxr.settings import Settings
 from cxr.tasks import TASKS, Task
 
@@ -99,6 +100,9 @@ def film_json(film: FilmRow) -> dict[str, Any]:
             "self": url_for("api.film", film_id=film.id),
             "page": url_for("pages.film", film_id=film.id),
             "pixels": url_for("pages.pixels", film_id=film.id),
+            "answers": url_for("api.answers", film_id=film.id),
+            "pdf": url_for("api.pdf", film_id=film.id),
+            "csv": url_for("api.table", film_id=film.id),
         },
         "disclaimer": DISCLAIMER,
         "model": None,
@@ -148,3 +152,21 @@ def wants_json() -> bool:
     """Whether the answer is for a program: the API, or a script of a page."""
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
     return request.path.startswith("/api/") or best == "application/json"
+
+
+def moment(seconds: float) -> str:
+    """Seconds since 1970 as people read them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def percent(share: float) -> str:
+    """`0.123` -> `12 %`: as many decimals as there is sense in."""
+    if share < 0.001:
+        return "< 0.1 %"
+    return f"{share * 100:.1f} %" if share < 0.1 else f"{share * 100:.0f} %"
+
+
+def interval(finding: Finding) -> str:
+    """`8 to 17`, with as many decimals as the probability has; empty without an interval."""
+    decimals = 1 if finding.probability < 0.1 else 0
+    return " to ".join(f"{end * 100:.{decimals}f}" for end in finding.interval or ())

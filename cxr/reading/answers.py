@@ -8,6 +8,7 @@ from cxr.errors import BadRequest
 from cxr.films.film import Film
 from cxr.reading.reader import Reader
 from cxr.reading.report import Report
+from cxr.reading.table import columns, row
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,13 @@ def film_name(path: str | os.PathLike[str]) -> str:
 
 
 def columns_of(reader: Reader) -> list[str]:
-    """Of a table of answers: one of each label, in the model's order."""
-    return ["film", "task", "model", *reader.info.labels, "error"]
+    return columns(reader.info.labels)
 
 
 def row_of(answer: Answer, reader: Reader) -> dict[str, str]:
     """Column -> text; without the labels where the film was not read."""
-    about = {"film": answer.name, "task": reader.info.task, "model": reader.identity.sha256, "error": answer.error}
     findings = answer.report.findings if answer.report else ()
-    return about | {f.label: f"{f.probability:.6f}" for f in findings}
+    return row(answer.name, reader.info.task, reader.identity.sha256, findings, answer.error)
 
 
 def draw_overlays(answer: Answer, film: Film, folder: Path, number: str) -> None:

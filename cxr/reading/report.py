@@ -224,12 +224,16 @@ class Report:
 
     def overlay_png(self, label: str, film: Film) -> bytes:
         """RGB PNG of the film at its full size with the label's heat map laid over it."""
+        return _png(self.overlay(label, film))
+
+    def overlay(self, label: str, film: Film) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 BGR: the film at its full size with the label's heat map laid over it."""
         height, width = film.pixels.shape
         colours = _colour(self._map_on_film(label, max(height, width)))
         colours = cv2.resize(colours, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
         opacity = colours[..., 3:] / 255 * 0.6
         blended = film.pixels[..., None] * 255 * (1 - opacity) + colours[..., :3] * opacity
-        return _png(blended.round().astype(np.uint8))
+        return np.asarray(blended.round(), np.uint8)
 
     def _position(self, label: str) -> int:
         labels = [f.label for f in self.findings]

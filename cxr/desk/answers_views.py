@@ -1,0 +1,88 @@
+"""Answers as pages and programs send them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, redirect, request, session, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from cxr.desk.answers import WHOLE_FILM, Answer, latest, new_answer
+from cxr.desk.tables import FilmRow
+from cxr.desk.views import find_film, intake, wants_json
+from cxr.errors import BadRequest, NotFound
+
+answers = Blueprint("answers", __name__)
+FIELDS = ("label", "verdict", "text", "by")
+NAME = "answered_by"  # where the browser's session keeps the name, so that it is given once
+
+
+@dataclass(frozen=True)
+class Said:
+    """The answers to a film as its page shows them."""
+
+    by: str  # the name under which this browser answers
+    all: list[Answer]
+
+    def mine(self, label: str) -> Answer:
+        return next((a for a in self.all if (a.label, a.by) == (label, self.by)), Answer(label))
+
+    def others(self, label: str) -> list[Answer]:
+        return [a for a in self.all if a.label == label and a.by != self.by]
+
+
+def said_of(film: FilmRow) -> Said:
+    return Said(session.get(NAME, ""), latest(intake().store.answers.history(film.id)))
+
+
+@answers.post("/films/<film_id>/answers")
+def answer(film_id: str) -> AnyResponse:
+    """Of a form: the script of the page wants JSON, a browser without it the page again."""
+    given = take_answer(film_id, {name: request.form.get(name, "") for name in FIELDS})
+    session[NAME] = given.by
+    if wants_json():
+        return answers_json(film_id)
+    return redirect(url_for("pages.film", film_id=film_id, finding=given.label or None), 303)
+
+
+@answers.post("/films/<film_id>/answered-by")
+def answered_by(film_id: str) -> AnyResponse:
+    """Under which name this browser answers from now on."""
+    session[NAME] = new_answer(WHOLE_FILM, by=request.form.get("by", "")).by
+    return redirect(url_for("pages.film", film_id=find_film(film_id).id), 303)
+
+
+def take_answer(film_id: str, fields: Mapping[str, Any]) -> Answer:
+    """Keep an answer with the `FIELDS` that are given, unless it repeats the person's latest one.
+
+    Raises:
+        NotFound: no such film, or its report has no such finding.
+        BadRequest: a field too many, too long, or no text.
+    """
+    given = new_answer(**_validate_fields(fields))
+    film = find_film(film_id)
+    if given.label != WHOLE_FILM:
+        _validate_label(film, given.label)
+    intake().store.answers.add(film_id, given)
+    return given
+
+
+def answers_json(film_id: str) -> Response:
+    history = intake().store.answers.history(find_film(film_id).id)
+    return jsonify(answers=[a.to_dict() for a in latest(history)], history=[a.to_dict() for a in history])
+
+
+def _validate_fields(fields: Mapping[str, Any]) -> dict[str, str]:
+    stray = sorted(set(fields) - set(FIELDS))
+    if stray:
+        raise BadRequest(f"An answer has no field {stray[0][:32]!r}; send {', '.join(FIELDS)}.")
+    wrong = [name for name, value in fields.items() if not isinstance(value, str | None)]
+    if wrong:
+        raise BadRequest(f"The field {wrong[0]!r} of an answer is no text; send a string, or null for none.")
+    return {"label": WHOLE_FILM} | {name: value or "" for name, value in fields.items()}
+
+
+def _validate_label(film: FilmRow, label: str) -> None:
+    known = [finding.label for finding in film.report.restore().findings] if film.report else []
+    if label not in known:
+        raise NotFound(f"The film has no finding {label[:64]!r} to answer; it has {', '.join(known) or 'none at all'}.")

@@ -1,0 +1,100 @@
+"""What stands in the report of a film, and its one row as csv."""
+
+import csv
+import io
+from dataclasses import dataclass
+
+from cxr.desk.answers import WHOLE_FILM, Answer
+from cxr.desk.tables import FilmRow
+from cxr.desk.views import interval, marked, moment, percent
+from cxr.reading.report import Finding, Report, title_of
+from cxr.reading.table import columns, row
+
+FORMULA_SIGNS = ("=", "+", "-", "@")  # a spreadsheet would run a name that begins with one
+
+
+@dataclass(frozen=True)
+class FilmReport:
+    """All that the one page says; `film_jpeg` and `overlay_jpeg` are JPEG bytes."""
+
+    film: FilmRow
+    report: Report
+    shown: Finding  # whose heat map is on the second picture
+    answers: list[Answer]  # those that count, the oldest first
+    film_jpeg: bytes
+    overlay_jpeg: bytes
+    written_at: float  # seconds since 1970, UTC
+
+    @property
+    def about(self) -> str:
+        """Which film this is: nothing that names the patient but the label that the user gave."""
+        film, metadata = self.film, self.report.film
+        seen = ", ".join(filter(None, (metadata.format, metadata.view_position)))
+        return f"{seen} · taken in {moment(film.created_at)} · film {film.id} · SHA-256 {film.sha256[:12]}"
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """Finding, probability, interval, operating point, what the model says, what the clinicians say."""
+        return [self._row(finding) for finding in self.report.ranked()]
+
+    @property
+    def comments(self) -> list[tuple[str, str]]:
+        """(who said it of what and when, the text), those to the whole film first."""
+        told = sorted((a for a in self.answers if a.text), key=lambda answer: answer.label != WHOLE_FILM)
+        return [(_head(answer), answer.text) for answer in told]
+
+    @property
+    def check(self) -> list[str]:
+        """What the film check and the file itself give to bear in mind."""
+        told = [reason.text for reason in self.report.check.reasons]
+        anyway = ["Refused, and read because a person said so."] if self.report.check.read_anyway else []
+        return [*anyway, *told, *self.report.film.notes] or ["Accepted; nothing to bear in mind."]
+
+    @property
+    def model(self) -> list[str]:
+        model, site = self.report.model, self.report.model.calibration
+        calibrated = f"this site’s own of {site.date}, on {site.films} films" if site else "the model’s own"
+        versions = ", ".join(f"{name} {version}" for name, version in self.report.versions.items())
+        return [
+            f"{model.name} ({model.architecture}) for {model.audience} · read {moment(self.film.read_at or 0)}",
+            f"SHA-256 {model.sha256}",
+            f"Calibration: {calibrated}. Operating points: {model.operating_points}. {versions}.",
+        ]
+
+    def _row(self, finding: Finding) -> tuple[str, ...]:
+        point = finding.operating_point
+        told = ", ".join(f"{a.verdict} ({a.by})" if a.by else a.verdict for a in self._verdicts(finding.label))
+        return (
+            finding.title,
+            percent(finding.probability),
+            interval(finding),
+            percent(point.threshold) if point else "none",
+            self._says(finding),
+            told,
+        )
+
+    def _verdicts(self, label: str) -> list[Answer]:
+        return [answer for answer in self.answers if answer.label == label and answer.verdict]
+
+    def _says(self, finding: Finding) -> str:
+        if self.report.model.multiclass:
+            return "most probable" if finding.above else ""
+        return "above" if finding.above else "below" if finding.operating_point else "not calibrated"
+
+
+def _head(answer: Answer) -> str:
+    of = title_of(answer.label) if answer.label else "The film"
+    return " · ".join(filter(None, (of, answer.verdict, answer.by, moment(answer.at))))
+
+
+def film_csv(film: FilmRow) -> str:
+    """A heading and one row, in the columns of `python -m cxr predict --csv`. The film must have a report."""
+    assert film.report is not None
+    report, name = film.report.restore(), film.name
+    safe = f"'{name}" if name.startswith(FORMULA_SIGNS) else name
+    out = io.StringIO(newline="")
+    table = csv.DictWriter(out, columns(finding.label for finding in report.findings))
+    table.writeheader()
+    error = marked(film) + film.error
+    table.writerow(row(safe, film.task, report.model.sha256, report.findings, error))
+    return out.getvalue()

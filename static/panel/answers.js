@@ -1,0 +1,92 @@
+// Saves each answer as soon as it is given, says so, and keeps what could not be saved until it can.
+
+const forms = [...document.querySelectorAll("form.answer")];
+const unsaved = new Map(); // form -> verdict that the desk does not have yet
+let queue = Promise.resolve(); // one answer at a time, in the order given: the last must be the one that counts
+
+function save(form, verdict = chosen(form)) {
+  unsaved.set(form, verdict);
+  say(form, "Saving");
+  const sent = fields(form, verdict);
+  queue = queue.then(() => send(form, sent)).then(
+    () => saved(form, sent),
+    (problem) => failed(form, problem.message),
+  );
+}
+
+function chosen(form) {
+  return form.querySelector(".verdicts [aria-pressed=true]")?.value ?? "";
+}
+
+function fields(form, verdict) {
+  const all = new FormData(form);
+  all.set("verdict", verdict);
+  return all;
+}
+
+/** Rejects with the sentence that says why the answer was not kept. */
+async function send(form, body) {
+  // keepalive: an answer given on the way to the next film must still arrive
+  const options = { method: "POST", body: new URLSearchParams(body), headers: { Accept: "application/json" }, keepalive: true };
+  const answer = await fetch(form.action, options).catch(() => {
+    throw new Error("The connection is lost. Your answer stays on this page.");
+  });
+  if (answer.ok) return;
+  const told = await answer.json().catch(() => ({}));
+  throw new Error(told.error ?? `The desk answered with HTTP ${answer.status}.`);
+}
+
+function saved(form, sent) {
+  const verdict = sent.get("verdict");
+  form.elements.text.defaultValue = sent.get("text");
+  for (const button of form.querySelectorAll(".verdicts [aria-pressed]")) {
+    button.setAttribute("aria-pressed", String(button.value === verdict));
+  }
+  mark(form, verdict);
+  if (unsaved.get(form) !== verdict) return; // another answer was given meanwhile, and is on its way
+  unsaved.delete(form);
+  say(form, isTyped(form) ? "Not saved yet" : "Saved");
+}
+
+/** The verdict beside the finding's name in the list. */
+function mark(form, verdict) {
+  const withdraw = form.querySelector(".withdraw");
+  if (!withdraw) return; // the whole film takes no verdict
+  if (!verdict && document.activeElement === withdraw) form.elements.text.focus();
+  withdraw.hidden = !verdict;
+  const others = form.dataset.others && `${form.dataset.others} more`;
+  form.parentElement.querySelector(".said").textContent = [verdict, others].filter(Boolean).join(", ");
+}
+
+function failed(form, sentence) {
+  const again = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Try again" });
+  again.addEventListener("click", () => save(form, unsaved.get(form)));
+  say(form, `Not saved. ${sentence} `, again);
+  form.querySelector(".state").classList.add("bad");
+}
+
+function say(form, ...words) {
+  const state = form.querySelector(".state");
+  state.classList.remove("bad");
+  state.replaceChildren(...words);
+}
+
+function isTyped(form) {
+  return form.elements.text.value !== form.elements.text.defaultValue;
+}
+
+for (const form of forms) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    save(form, event.submitter?.value);
+  });
+  form.elements.text.addEventListener("input", () => say(form, isTyped(form) ? "Not saved yet" : ""));
+  form.elements.text.addEventListener("change", () => save(form));
+}
+addEventListener("online", () => unsaved.forEach((verdict, form) => save(form, verdict)));
+addEventListener("pagehide", () => {
+  for (const form of forms.filter(isTyped)) send(form, fields(form, chosen(form))).catch(() => {});
+});
+addEventListener("beforeunload", (event) => {
+  if (unsaved.size) event.preventDefault();
+});
