@@ -9,7 +9,12 @@ function target(key) {
   return VERDICTS[key] && document.querySelector(`${CHOSEN} button[value=${VERDICTS[key]}]`);
 }
 
+/** The viewer's help has the switch for all single keys. */
+function switchedOff() {
+  return document.getElementById("shortcuts")?.checked === false;
+}
+
 addEventListener("keydown", (event) => {
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING)) return;
+  if (switchedOff() || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING)) return;
   target(event.key)?.click();
 });

@@ -68,8 +68,11 @@ export class Controls {
       const pair = command.match(/^(step|nudge)-/) ? [keys[0].replace("ArrowLeft", "arrow keys")] : keys;
       return row(pair.map((key) => make("kbd", key)), focused ? `${text} (while the film has the focus)` : text);
     });
+    const panel = [...document.querySelectorAll("[data-key]")].map(({ dataset }) =>
+      row([make("kbd", dataset.key.toUpperCase())], dataset.keyHelp),
+    );
     const { help, options } = this.viewer;
-    help.querySelector("tbody").replaceChildren(...rows);
+    help.querySelector("tbody").replaceChildren(...rows, ...panel);
     help.querySelector("button").addEventListener("click", () => help.close());
     const shortcuts = this.#find("shortcuts");
     shortcuts.addEventListener("change", () => options.set({ shortcuts: shortcuts.checked }));

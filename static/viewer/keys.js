@@ -3,8 +3,8 @@
 /** [keys, command, what it does, only while the film has the focus] */
 export const KEYS = [
   [["W"], "tool-window", "Drag sets the window: sideways its width, up and down its level"],
-  [["P"], "tool-pan", "Drag moves the film"],
-  [["D"], "tool-measure", "Drag measures a distance"],
+  [["G"], "tool-pan", "Drag moves the film"],
+  [["T"], "tool-measure", "Drag measures a distance"],
   [["M"], "tool-magnify", "Magnifier under the pointer"],
   [["+", "="], "zoom-in", "Larger"],
   [["-"], "zoom-out", "Smaller"],

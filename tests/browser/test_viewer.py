@@ -348,7 +348,7 @@ def dicom_path(served_desk: Desk) -> str:
 def test_a_distance_is_in_millimetres_whichever_way_the_film_lies(open_page: OpenPage, dicom_path: str) -> None:
     page = open_page(dicom_path)
     open_film(page)
-    page.keyboard.press("d")
+    page.keyboard.press("t")
     for below in (0, 60):
         scale = _state(page, "Math.hypot(...viewer.active.matrix.slice(0, 2))")
         page.mouse.move(*_middle(page, 0, below))
@@ -368,7 +368,7 @@ def test_a_distance_is_in_millimetres_whichever_way_the_film_lies(open_page: Ope
 def test_a_distance_is_measured_by_keys(open_page: OpenPage, film_path: str) -> None:
     page = open_page(film_path)
     open_film(page)
-    page.keyboard.press("d")
+    page.keyboard.press("t")
     page.locator(PANE).focus()
     for key in ["ArrowLeft", "Enter", *["ArrowDown"] * 5, "Shift+ArrowDown", "Enter"]:
         page.keyboard.press(key)
@@ -578,7 +578,7 @@ def test_the_viewer_has_no_accessibility_fault(
 
 
 def _measure(page: Page) -> None:
-    page.keyboard.press("d")
+    page.keyboard.press("t")
     page.mouse.move(*_middle(page, -100, -40))
     page.mouse.down()
     page.mouse.move(*_middle(page, 60, 50))
