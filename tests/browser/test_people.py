@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+import sqlalchemy as sa
 import waitress
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from cxr.desk.audit import Entry
+from cxr.desk.people_tables import SignIn
+from cxr.desk.tables import writing
 from cxr.reading.reader import Reader
 from tests.desk.department import CLINICIAN, PASSWORD, Department, open_department
 
@@ -82,6 +85,27 @@ def test_a_token_is_made_and_revoked(open_page: Callable[..., Page]) -> None:
     expect(page.locator(".secret")).to_have_text(re.compile("^cxr_"))
     page.get_by_role("button", name="Revoke archive of 2026").click()
     expect(page.get_by_text("archive of 2026")).to_have_count(0)
+
+
+def test_a_session_that_ends_in_the_middle_of_an_upload_costs_nothing(
+    browser: Browser, address: str, department: Department, shoot: Callable[[Page, str], None]
+) -> None:
+    context = browser.new_context(base_url=address)  # not by open_page: browsers log requests that are refused
+    page = context.new_page()
+    page.goto("/")
+    _sign_in(page)
+    with writing(department.intake.store.engine) as session:
+        session.execute(sa.delete(SignIn))
+    page.set_input_files("#film", {"name": "a.png", "mimeType": "image/png", "buffer": phantom_png(256)})
+    expect(page.locator(".uploads .problem")).to_contain_text("The session has ended; nothing is lost.")
+    shoot(page, "people-upload-ended")
+    with context.expect_page() as opened:
+        page.get_by_role("link", name="Sign in").click()
+    _sign_in(opened.value)
+    expect(opened.value.get_by_role("heading", name="Read a chest film")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_url("**/films/*")
+    context.close()
 
 
 @pytest.mark.parametrize("theme", THEMES)
