@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 import waitress
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from cxr.desk.audit import Entry
 from cxr.desk.people_tables import SignIn
 from cxr.desk.tables import writing
 from cxr.reading.reader import Reader
 from tests.desk.department import CLINICIAN, PASSWORD, Department, open_department
+from tests.phantom import phantom_png
 
 THEMES = ("light", "dark")
 SIZES = {"desk": (1440, 900), "phone": (360, 780)}
