@@ -72,7 +72,7 @@ def test_an_admin_adds_a_person_and_finds_that_in_the_log(open_page: Callable[..
     page.get_by_label("The same again").last.fill(PASSWORD)
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_role("heading", name="dora")).to_be_visible()
-    page.get_by_role("link", name="Log").click()
+    page.get_by_label("Pages").get_by_role("link", name="Log").click()
     page.get_by_label("Action").select_option("add person")
     page.get_by_role("button", name="Show").click()
     expect(page.locator("tbody tr")).to_have_count(1)
