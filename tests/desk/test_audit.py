@@ -157,6 +157,16 @@ def test_what_a_program_does_is_told_under_its_persons_name(department: Departme
     assert [told[:2] for told in department.told(film_id=film["id"])] == [(CLINICIAN, "upload"), (CLINICIAN, "delete")]
 
 
+def test_an_answer_stands_under_the_name_of_the_account_and_is_told(department: Department, film_png: bytes) -> None:
+    department.client = department.clinician
+    film_id = department.upload(("a.png", film_png)).location.rpartition("/")[2]
+    post(department.clinician, f"/films/{film_id}/answers", label="Mass", verdict="agree", by="somebody else")
+    (answer,) = department.clinician.get(f"/api/v1/films/{film_id}/answers").get_json()["answers"]
+    assert (answer["by"], answer["verdict"]) == (CLINICIAN, "agree")
+    department.clinician.get(f"/films/{film_id}/report.csv")
+    assert [action for _, action, _ in department.told(film_id=film_id)] == ["upload", "answer", "see", "export"]
+
+
 def test_the_local_desk_tells_too(desk: Desk, film_png: bytes) -> None:
     film_id = desk.api_upload("a.png", film_png).get_json()["id"]
     assert f"{film_id}</code>" in desk.client.get("/audit").text
