@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,6 @@ from cxr.desk.answers import Answers
 from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
 from cxr.desk.tables import (
-    BUSY_TIMEOUT_S,
     DiscardedHeatmaps,
     FilmRow,
     Refusal,
@@ -28,6 +27,7 @@ from cxr.desk.tables import (
     State,
     open_database,
     reading,
+    truncate_log,
     writing,
 )
 from cxr.errors import Conflict, NotFound, SettingError
@@ -37,7 +37,6 @@ T = TypeVar("T")
 MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
 UNREAD = (State.WAITING, State.READING)
-SCRUB_PATIENCE_MS = 1000
 HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
 
 
@@ -163,12 +162,7 @@ class Store:
 
         In the database itself deleted content was overwritten (secure_delete).
         """
-        with closing(self._engine.raw_connection()) as connection:
-            cursor = connection.cursor()
-            cursor.execute(f"PRAGMA busy_timeout = {SCRUB_PATIENCE_MS}")
-            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-        return not busy
+        return truncate_log(self._engine)
 
     # --- reading: waiting -> reading -> read | refused | failed ---
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from cxr.errors import SettingError
 from cxr.reading.report import Report
 
 BUSY_TIMEOUT_S = 30  # how long a writer waits for another before SQLite gives up
+TRUNCATE_PATIENCE_S = 1
 DRIVERS = ("sqlite", "sqlite+pysqlite")
 
 
@@ -144,6 +145,16 @@ def writing(engine: sa.Engine) -> Iterator[Session]:
     """One transaction, which holds the write lock from its beginning."""
     with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
         yield session
+
+
+def truncate_log(engine: sa.Engine) -> bool:
+    """Bring SQLite's write-ahead log into the database, and empty it. False while somebody reads in it."""
+    with closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {TRUNCATE_PATIENCE_S * 1000}")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    return not busy
 
 
 def _open(url: sa.URL) -> sa.Engine:
