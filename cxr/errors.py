@@ -9,12 +9,24 @@ class CxrError(Exception):
     """Base of all errors that a user may see."""
 
     status = 500
+    retry_after_s: int | None = None  # when it may go better, where that is known
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """HTTP headers of the answer (RFC 9110, 10.2.3)."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
 
 class BadRequest(CxrError):
     """The request itself is malformed: a missing field, a field too many."""
 
     status = 400
+
+
+class SignInNeeded(CxrError):
+    """Nobody is signed in: no session, no token, or one that has ended."""
+
+    status = 401
 
 
 class Forbidden(CxrError):

@@ -50,6 +50,12 @@ class Settings:
     max_request_bytes: int = _setting(512 * MIB, "largest upload, in bytes, also once its ZIP files are unpacked")
     reads_at_once: int = _setting(2, "films that one process decodes and reads at the same time; bounds its memory")
     lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again")
+    keep_days: int = _setting(0, "days after which films are deleted with all that was made of them; 0: never")
+    session_idle_s: int = _setting(1800, "seconds without a request after which a session ends")
+    session_most_s: int = _setting(43_200, "seconds after which a session ends in any case")
+    sign_in_tries: int = _setting(5, "wrong passwords after which a name has to wait; ten times as many of an address")
+    sign_in_wait_s: int = _setting(900, "seconds for which tries to sign in are counted")
+    proxies: int = _setting(0, "proxies in front of a shared desk whose X-Forwarded-For names the client's address")
     heatmap_files: bool = _setting(False, "write heat-map PNGs to static/gradcam; on in the local desk of main.py")
 
     @property

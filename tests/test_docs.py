@@ -48,7 +48,7 @@ class Choices:
         self.offered = offered
 
     def __contains__(self, word: str) -> bool:
-        return word in self.offered or word.isupper()
+        return not word or word in self.offered or word.isupper()  # no word: another argument took all there were
 
     def __iter__(self) -> Iterator[str]:
         return iter(())

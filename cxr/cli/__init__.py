@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from cxr import __version__
-from cxr.cli import archive, calibrate, card, export, maps, models, predict
+from cxr.cli import archive, audit, backup, calibrate, card, export, maps, models, predict, restore, retention, users
 from cxr.errors import CxrError
 
 # name -> (adds its flags, does it and returns the exit status)
@@ -17,6 +17,11 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[a
     "card": (card.add_flags, card.run),
     "models": (models.add_flags, models.run),
     "maps": (maps.add_flags, maps.run),
+    "users": (users.add_flags, users.run),
+    "audit": (audit.add_flags, audit.run),
+    "backup": (backup.add_flags, backup.run),
+    "restore": (restore.add_flags, restore.run),
+    "retention": (retention.add_flags, retention.run),
 }
 
 

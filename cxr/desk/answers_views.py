@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from cxr.desk.answers import WHOLE_FILM, Answer, latest, new_answer
 from cxr.desk.tables import FilmRow
 from cxr.desk.views import find_film, intake, wants_json
+from cxr.desk.visitors import visitor
 from cxr.errors import BadRequest, NotFound
 
 answers = Blueprint("answers", __name__)
@@ -32,7 +33,7 @@ class Said:
 
 
 def said_of(film: FilmRow) -> Said:
-    return Said(session.get(NAME, ""), latest(intake().store.answers.history(film.id)))
+    return Said(_signed() or session.get(NAME, ""), latest(intake().store.answers.history(film.id)))
 
 
 @answers.post("/films/<film_id>/answers")
@@ -59,12 +60,18 @@ def take_answer(film_id: str, fields: Mapping[str, Any]) -> Answer:
         NotFound: no such film, or its report has no such finding.
         BadRequest: a field too many, too long, or no text.
     """
-    given = new_answer(**_validate_fields(fields))
+    validated = _validate_fields(fields)
+    given = new_answer(**validated | ({"by": _signed()} if _signed() else {}))
     film = find_film(film_id)
     if given.label != WHOLE_FILM:
         _validate_label(film, given.label)
     intake().store.answers.add(film_id, given)
     return given
+
+
+def _signed() -> str:
+    """The name of the account, under which its person answers; empty where nobody signs in."""
+    return visitor().name if visitor().person_id is not None else ""
 
 
 def answers_json(film_id: str) -> Response:

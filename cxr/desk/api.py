@@ -5,6 +5,7 @@ from importlib.resources import files
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from cxr.desk.answers_views import answers_json, take_answer
+from cxr.desk.trail import tells_of
 from cxr.desk.uploads import take_in_one
 from cxr.desk.views import film_json, film_summary, find_film, intake, settings, taken_json
 from cxr.errors import BadRequest
@@ -18,6 +19,7 @@ api = Blueprint("api", __name__)
 def upload() -> tuple[Response, int, dict[str, str]]:
     """One film, or a ZIP file of films: then what became of each."""
     taken = take_in_one(intake(), request, settings())
+    tells_of(taken.films)
     if taken.unpacked:
         return jsonify(taken_json(taken)), 201, {}
     (film_id,) = taken.films

@@ -1,6 +1,5 @@
 """The factory of the desk, and the one handler of all that goes wrong in it."""
 
-import dataclasses
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -8,32 +7,40 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, make_response, render_template
 from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
-from sqlalchemy import URL
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr import __version__
 from cxr.desk.answers_views import answers
 from cxr.desk.api import api
+from cxr.desk.audit import AuditLog
+from cxr.desk.audit_pages import audit_pages
 from cxr.desk.cards import cards
 from cxr.desk.door import guard
+from cxr.desk.faults import DiskFull, database_fault, is_full
 from cxr.desk.film_report_views import reports
-from cxr.desk.intake import HeatmapFolder, Intake
+from cxr.desk.heatmap_files import HeatmapFolder
+from cxr.desk.instance import HEATMAPS, ROOT, make_folder, open_store, resolve
+from cxr.desk.intake import Intake
 from cxr.desk.looks import looks
 from cxr.desk.pages import pages
-from cxr.desk.store import DiskFull, Store, is_full
+from cxr.desk.people import People
+from cxr.desk.people_pages import ask_to_sign_in, people_pages
+from cxr.desk.sessions import Sessions
+from cxr.desk.trail import keep_trail, record_settings
 from cxr.desk.uploads import in_mib
 from cxr.desk.viewing import viewing
 from cxr.desk.views import interval, moment, percent, task_of, trouble, wants_json
 from cxr.desk.views import settings as desk_settings
-from cxr.errors import CxrError, SettingError
+from cxr.desk.visitors import visitor
+from cxr.errors import CxrError, SettingError, SignInNeeded
 from cxr.reading.readers import Readers
 from cxr.reading.report import DISCLAIMER
 from cxr.settings import MIB, Settings
 from cxr.wording import meaning_of
 
-ROOT = Path(__file__).parents[2]  # where templates/ and static/ stand
-HEATMAPS = ROOT / "static" / "gradcam"
 SPARE_PARTS = 20  # form parts beside the films, so that a field too many is named instead of cut off
 
 SENTENCES = {
@@ -64,14 +71,14 @@ def create_app(
         MAX_FORM_PARTS=settings.max_request_films + SPARE_PARTS,
         MAX_FORM_MEMORY_SIZE=MIB,
     )
-    _make_folder(Path(settings.instance_path))
+    make_folder(Path(settings.instance_path))
     guard(app, settings, local)
     readers = readers or Readers.find(settings)
     with suppress(ImportError):  # a DICOM film is told which package is missing
         import_module("cxr.films.dicom")  # now: the first DICOM film need not wait for pydicom
     readers.of()  # the default one now: the first film need not wait, and what is wrong with it stops the start
-    intake = Intake(_open_store(settings), readers, settings, HeatmapFolder(heatmap_folder))
-    app.extensions |= {"intake": intake, "settings": settings}
+    intake = Intake(open_store(settings), readers, settings, HeatmapFolder(heatmap_folder))
+    app.extensions |= {"intake": intake, "settings": settings, **_people(intake.store.engine, settings)}
     _equip(app)
     intake.start()
     return app
@@ -80,32 +87,32 @@ def create_app(
 def _resolve(settings: Settings, local: bool) -> Settings:
     if settings.heatmap_files and not local:
         raise SettingError("CXR_HEATMAP_FILES is for the desk of `python main.py` alone; unset it for a shared one.")
-    return dataclasses.replace(settings, instance_path=str(ROOT / settings.instance_path))
+    return resolve(settings)
 
 
-def _make_folder(instance: Path) -> None:
-    try:
-        instance.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingError(f"CXR_INSTANCE_PATH: the folder cannot be made ({error.strerror}); name another.") from error
-
-
-def _open_store(settings: Settings) -> Store:
-    instance = Path(settings.instance_path)
-    return Store(settings.database_url or URL.create("sqlite", database=str(instance / "desk.sqlite3")), instance)
+def _people(engine: Engine, settings: Settings) -> dict[str, object]:
+    """Accounts, sessions and audit log, as `visitors` and `trail` look for them."""
+    audit = AuditLog(engine)
+    record_settings(audit, settings)
+    return {"people": People(engine), "sessions": Sessions(engine, settings), "audit": audit}
 
 
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
-    for blueprint in (pages, viewing, answers, reports, cards, looks, api):
+    for blueprint in (pages, viewing, answers, reports, cards, looks, api, people_pages, audit_pages):
         app.register_blueprint(blueprint)
+    keep_trail(app)
     app.register_error_handler(CxrError, answer_error)
+    app.register_error_handler(SignInNeeded, ask_to_sign_in)
+    app.register_error_handler(DBAPIError, _answer_database_error)
     app.register_error_handler(HTTPException, answer_error)
     app.register_error_handler(OSError, _answer_system_error)
     app.json = _InGivenOrder(app)
     for words in (moment, percent, interval, meaning_of):
         app.add_template_filter(words)
-    app.jinja_env.globals.update(disclaimer=DISCLAIMER, version=__version__, task_of=task_of, trouble=trouble)
+    app.jinja_env.globals.update(
+        disclaimer=DISCLAIMER, version=__version__, task_of=task_of, trouble=trouble, visitor=visitor
+    )
 
 
 class _InGivenOrder(DefaultJSONProvider):
@@ -122,6 +129,7 @@ def answer_error(error: Exception) -> AnyResponse:
     else:
         response = make_response(render_template("error.html", sentence=sentence, status=status))
     response.status_code = status
+    response.headers.update(error.headers if isinstance(error, CxrError) else {})
     return response
 
 
@@ -130,6 +138,13 @@ def _answer_system_error(error: OSError) -> AnyResponse:
     if is_full(error):
         return answer_error(DiskFull())
     raise error
+
+
+def _answer_database_error(error: DBAPIError) -> AnyResponse:
+    known = database_fault(error)
+    if known is None:
+        raise error
+    return answer_error(known)
 
 
 def _describe(error: Exception) -> tuple[int, str]:

@@ -1,6 +1,6 @@
 """Who may come in, and what browsers are told: Host, Origin, CSRF, Content-Security-Policy, cookies, caching.
 
-There is no sign-in here: whoever reaches the desk under one of its host names sees all its films.
+At a shared desk that has accounts, `visitors` asks who it is.
 Trust comes from the door that was opened, never from the client's address: behind a proxy everyone is loopback.
 """
 
@@ -15,8 +15,10 @@ from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_talisman import Talisman
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from cxr.desk.api import api
+from cxr.desk.visitors import recognise
 from cxr.errors import Forbidden, NotFound, SettingError
 from cxr.settings import Settings
 
@@ -52,7 +54,12 @@ def guard(app: Flask, settings: Settings, local: bool) -> None:
     app.before_request(lambda: _check_host(request, named))
     app.before_request(lambda: _check_origin(request, named))
     app.before_request(lambda: _check_heatmap_files(request, local))
-    CSRFProtect(app).exempt(api)
+    csrf = CSRFProtect()
+    recognise(app, csrf, local=local)  # first: whoever has to sign in is told so, not that a form is too old
+    csrf.init_app(app)
+    csrf.exempt(api)
+    if settings.proxies and not local:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     Talisman(
         app,
         force_https=False,  # the proxy's work; the local desk has no certificate

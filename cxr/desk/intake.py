@@ -1,15 +1,15 @@
 """The queue behind the desk: take a film in, have it read now, pick up again what a crash left."""
 
 import logging
-import re
-import shutil
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
+from cxr.desk.audit import AuditLog
+from cxr.desk.heatmap_files import HeatmapFolder
 from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
+from cxr.desk.retention import expire
 from cxr.desk.store import Claim, NewFilm, Store
 from cxr.desk.tables import FilmRow
 from cxr.errors import CxrError
@@ -23,39 +23,8 @@ T = TypeVar("T")
 ROUND_S = 5.0  # how often the housekeeper looks for films whose lease ran out
 SWEEP_EVERY = 120  # rounds between two sweeps of the folder of film bytes
 NAME_LENGTH = 200
-TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # FilmRow.gradcam
 
 log = logging.getLogger(__name__)
-
-
-class HeatmapFolder:
-    """Heat-map PNGs of the local desk, `<folder>/<random token>/<label>.png`: colour only, never the film.
-
-    Several desks may share the folder, so each deletes those of its own films alone.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = threading.Lock()  # a film may be deleted while its files are being written
-
-    def write(self, film: FilmRow) -> None:
-        assert film.report is not None
-        report = film.report.restore()
-        own = self.folder / film.gradcam
-        with self._lock:
-            own.mkdir(parents=True, exist_ok=True)
-            for finding in report.findings:
-                part = own / f"{finding.label}.part"
-                part.write_bytes(report.heatmap_png(finding.label))
-                part.replace(own / f"{finding.label}.png")
-
-    def delete(self, token: str) -> None:
-        if TOKEN.fullmatch(token):
-            with self._lock:
-                shutil.rmtree(self.folder / token, ignore_errors=True)
-
-    def holds(self, token: str) -> bool:
-        return (self.folder / token).exists()
 
 
 class Intake:
@@ -65,7 +34,8 @@ class Intake:
         self.store, self.readers, self.heatmaps = store, readers, heatmaps
         self._writes_heatmaps = settings.heatmap_files
         self.limits = Limits.of(settings)
-        self._lease_s = settings.lease_s
+        self._lease_s, self._keep_days = settings.lease_s, settings.keep_days
+        self._audit, self._unscrubbed = AuditLog(store.engine), False
         # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
         self._slots = threading.BoundedSemaphore(max(1, settings.reads_at_once))
         self._wake, self._closed = threading.Event(), threading.Event()
@@ -121,6 +91,8 @@ class Intake:
     def delete(self, film_id: str) -> None:
         """Forget a film and all that was made of it. Raises NotFound."""
         self.heatmaps.delete(self.store.delete(film_id).gradcam)  # written by this desk or by another of its instance
+        self._unscrubbed = True
+        self._wake.set()
 
     def draw(self, row: FilmRow, picture: Callable[[Film], T]) -> T:
         """A picture of the film, which is decoded again from its stored bytes; both within one slot."""
@@ -154,8 +126,15 @@ class Intake:
             if not self.store.heatmaps_written(film.id):
                 self.heatmaps.delete(film.gradcam)
 
+    def scrub(self) -> None:
+        """See that no byte of the deleted films is left in the database's files; the next round tries again."""
+        if self._unscrubbed:
+            self._unscrubbed = not self.store.scrub()
+
     def sweep(self) -> None:
-        """Delete what crashes left of broken uploads and of deleted films."""
+        """Delete films that are too old, and what crashes left of broken uploads and of deleted films."""
+        expire(self.store, self.heatmaps, self._audit, self._keep_days)
+        self._unscrubbed = True  # another process may have deleted films
         self.store.sweep()
         discarded = self.store.discarded_heatmaps()
         for token in discarded:
@@ -188,6 +167,7 @@ class Intake:
                 self.write_heatmaps()
                 if rounds % SWEEP_EVERY == 0:
                     self.sweep()
+                self.scrub()
             except Exception:  # a full disk or a locked database must not end the housekeeping
                 log.exception("housekeeping failed; trying again in %s s", ROUND_S)
             rounds += 1

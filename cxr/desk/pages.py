@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.answers_views import said_of
 from cxr.desk.pictures import preview_png, raw_pixels
+from cxr.desk.trail import tells_of
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import chosen_label, film_summary, find_film, find_report, intake, settings, taken_json, wants_json
 from cxr.errors import BadRequest
@@ -41,6 +42,7 @@ def upload_page() -> str:
 @pages.post("/films")
 def upload() -> AnyResponse | tuple[str, int]:
     taken = take_in_all(intake(), request, settings())
+    tells_of(taken.films)
     if wants_json():  # the upload page's script: refusals are part of the answer, not its status
         return jsonify(taken_json(taken))
     if taken.alone:

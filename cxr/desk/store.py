@@ -1,6 +1,5 @@
 """What the desk keeps: films and reports in a database, film bytes in a folder under their content hash."""
 
-import errno
 import hashlib
 import os
 import secrets
@@ -8,37 +7,37 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, ColumnElement, delete, func, select, text, true, tuple_, update
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy import URL, ColumnElement, Engine, delete, func, select, text, true, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
 from cxr.desk.answers import Answers
+from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
-from cxr.desk.tables import DiscardedHeatmaps, FilmRow, Refusal, ReportRow, State, open_database
-from cxr.errors import Conflict, CxrError, NotFound, SettingError
+from cxr.desk.tables import (
+    DiscardedHeatmaps,
+    FilmRow,
+    Refusal,
+    ReportRow,
+    State,
+    open_database,
+    reading,
+    truncate_log,
+    writing,
+)
+from cxr.errors import Conflict, NotFound, SettingError
 from cxr.reading.report import Report
 
 T = TypeVar("T")
 MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
+UNREAD = (State.WAITING, State.READING)
 HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
-
-
-class DiskFull(CxrError):
-    """The disk of the instance folder, or that of temporary files, has no room left."""
-
-    status = 507
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The desk's disk is full; nothing was stored. Make room on it, for example by deleting films, "
-            "and send the film again."
-        )
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,12 @@ class Store:
         self._folder = folder / "films"
         _make_folder(self._folder)
         self._engine = open_database(url)
-        self._writer = self._engine.execution_options(writes=True)
         self.answers = Answers(self._read, self._write)
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for what is kept beside the films: people, audit log."""
+        return self._engine
 
     def close(self) -> None:
         self._engine.dispose()
@@ -118,21 +121,30 @@ class Store:
             claim=secrets.token_hex(8), lease_until=now + lease_s, created_at=now,
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim)
-        with _told_when_full(), self._staged(content) as staged:
-            self._put(row, staged, self._path(sha256), new.key)
+        with told_when_full(), self._staged(content) as staged:
+            self._put(row, staged, self.path(sha256), new.key)
         return claim
 
-    def content(self, film: FilmRow | Claim) -> bytes:
-        return self._path(film.sha256).read_bytes()
+    def path(self, sha256: str) -> Path:
+        """Where the bytes of this hash stand, or would."""
+        return self._folder / sha256[:2] / sha256
 
-    def delete(self, film_id: str) -> FilmRow:
-        """Forget a film, its report and, unless another film has the same bytes, its bytes. Returns what it was."""
+    def content(self, film: FilmRow | Claim) -> bytes:
+        return self.path(film.sha256).read_bytes()
+
+    def delete(self, film_id: str, *, spare_reading: bool = False) -> FilmRow:
+        """Forget a film, its report and, unless another film has the same bytes, its bytes. Returns what it was.
+
+        Raises NotFound, or, with `spare_reading`, Conflict for a film that is being read.
+        """
         with self._write() as session:
             row = _found(session.get(FilmRow, film_id))
+            if spare_reading and row.state in UNREAD and row.lease_until > time.time():
+                raise Conflict("The film is being read; delete it afterwards.")
             session.delete(row)
             if row.gradcam:
                 session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
-        self._drop_unnamed(self._path(row.sha256))
+        self._drop_unnamed(self.path(row.sha256))
         return row
 
     def sweep(self) -> None:
@@ -144,6 +156,13 @@ class Store:
                 if path.name not in named and _is_older(path, hour_ago):
                     path.unlink(missing_ok=True)
             session.execute(delete(Refusal).where(Refusal.created_at < hour_ago))
+
+    def scrub(self) -> bool:
+        """Cut off SQLite's log of writes, where what was deleted still stands. False while somebody reads in it.
+
+        In the database itself deleted content was overwritten (secure_delete).
+        """
+        return truncate_log(self._engine)
 
     # --- reading: waiting -> reading -> read | refused | failed ---
 
@@ -158,7 +177,7 @@ class Store:
         Of these `tasks` alone where they are given.
         """
         now, token = time.time(), secrets.token_hex(8)
-        unread = FilmRow.state.in_([State.WAITING, State.READING]) & (FilmRow.lease_until < now)
+        unread = FilmRow.state.in_(UNREAD) & (FilmRow.lease_until < now)
         unread &= true() if tasks is None else FilmRow.task.in_(tasks)
         oldest = select(FilmRow.id).where(unread).order_by(FilmRow.created_at).limit(1).scalar_subquery()
         taken = (
@@ -240,6 +259,17 @@ class Store:
         with self._read() as session:
             return _found(session.scalar(wanted.options(joinedload(FilmRow.report).undefer("*"))))
 
+    def older_than(self, moment: float) -> list[str]:
+        """Ids of the films that were taken in before, oldest first."""
+        with self._read() as session:
+            old = select(FilmRow.id).where(FilmRow.created_at < moment)
+            return list(session.scalars(old.order_by(FilmRow.created_at, FilmRow.id)))
+
+    def names(self, sha256: str) -> bool:
+        """Whether a film has these bytes."""
+        with self._read() as session:
+            return session.scalar(select(FilmRow.id).where(FilmRow.sha256 == sha256).limit(1)) is not None
+
     def thumbnail(self, film_id: str) -> bytes:
         with self._read() as session:
             return _found(session.scalar(select(FilmRow.thumbnail).where(FilmRow.id == film_id)))
@@ -285,12 +315,10 @@ class Store:
     # --- within ---
 
     def _read(self) -> Session:
-        return Session(self._engine, expire_on_commit=False)
+        return reading(self._engine)
 
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
+    def _write(self) -> AbstractContextManager[Session]:
+        return writing(self._engine)
 
     def _change(self, values: dict[str, Any], *which: ColumnElement[bool]) -> bool:
         with self._write() as session:
@@ -319,9 +347,6 @@ class Store:
             if not session.scalar(select(func.count()).where(FilmRow.sha256 == path.name)):
                 path.unlink(missing_ok=True)
 
-    def _path(self, sha256: str) -> Path:
-        return self._folder / sha256[:2] / sha256
-
     @contextmanager
     def _staged(self, content: bytes) -> Iterator[Path]:
         """The bytes in a temporary file beside their final place; gone afterwards unless it was moved there."""
@@ -342,23 +367,6 @@ def _make_folder(folder: Path) -> None:
         raise SettingError(
             f"CXR_INSTANCE_PATH: films cannot be stored there ({error.strerror}); name another."
         ) from error
-
-
-@contextmanager
-def _told_when_full() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, OperationalError) as error:
-        if is_full(error):
-            raise DiskFull from error
-        raise
-
-
-def is_full(error: Exception) -> bool:
-    """Whether an error of the system or of SQLite says that there is no room left."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _is_older(path: Path, moment: float) -> bool:

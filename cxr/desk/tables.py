@@ -1,19 +1,22 @@
 """The tables of the desk, and how its database is opened."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
+from cxr.desk.migrations import upgrade
 from cxr.errors import SettingError
 from cxr.reading.report import Report
 
 BUSY_TIMEOUT_S = 30  # how long a writer waits for another before SQLite gives up
+TRUNCATE_PATIENCE_S = 1
 DRIVERS = ("sqlite", "sqlite+pysqlite")
 
 
@@ -117,11 +120,11 @@ class DiscardedHeatmaps(Base):
 
 
 def open_database(url: str | sa.URL) -> sa.Engine:
-    """The database with its tables made.
+    """The database, brought up to date.
 
     Raises:
-        SettingError: the URL is none, is not one of an SQLite file, or the file cannot be opened. It never echoes the
-            URL, in which a password may stand.
+        SettingError: the URL is none, is not one of an SQLite file, the file cannot be opened, or a newer version of
+            cxr wrote it. It never echoes the URL, in which a password may stand.
     """
     file = _validate_url(url)
     try:
@@ -132,13 +135,35 @@ def open_database(url: str | sa.URL) -> sa.Engine:
         ) from None
 
 
+def reading(engine: sa.Engine) -> Session:
+    """Rows stay usable after it is closed."""
+    return Session(engine, expire_on_commit=False)
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[Session]:
+    """One transaction, which holds the write lock from its beginning."""
+    with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def truncate_log(engine: sa.Engine) -> bool:
+    """Bring SQLite's write-ahead log into the database, and empty it. False while somebody reads in it."""
+    with closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {TRUNCATE_PATIENCE_S * 1000}")
+        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    return not busy
+
+
 def _open(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(url, hide_parameters=True)  # logged errors must not carry file names
     sa.event.listen(engine, "connect", _configure_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     try:
         with engine.execution_options(writes=True).begin() as connection:
-            _create_tables(connection)
+            upgrade(connection)
     except Exception:
         engine.dispose()
         raise
@@ -183,11 +208,3 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # A writer that began as a reader fails at once when another wrote meanwhile, whatever the busy timeout.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _create_tables(connection: sa.Connection) -> None:
-    """IF NOT EXISTS, since several processes may start at once."""
-    for table in Base.metadata.sorted_tables:
-        connection.execute(CreateTable(table, if_not_exists=True))
-        for index in table.indexes:
-            connection.execute(CreateIndex(index, if_not_exists=True))

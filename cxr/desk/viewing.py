@@ -6,6 +6,7 @@ from base64 import b64encode
 from flask import Blueprint, Response, jsonify, render_template, request
 
 from cxr.desk.tables import FilmRow, State
+from cxr.desk.trail import tells_of
 from cxr.desk.views import chosen_label, find_film, find_report, marked, verdict
 from cxr.errors import BadRequest, Conflict
 from cxr.films.film import shown
@@ -49,6 +50,7 @@ def compare() -> str:
         raise BadRequest("Two films are compared: begin at the page of one of them, under “Compare with”.")
     if left == right:
         raise BadRequest("Left and right are the same film; choose another one under “Compare with” on its page.")
+    tells_of([left, right])
     return render_template("compare.html", sides=[_side("left", left), _side("right", right)])
 
 

@@ -71,6 +71,16 @@ class Row {
   }
 
   offerRetry(again) {
+    this.#offer(again, "The connection was lost, and did not come back. ");
+  }
+
+  /** The file stays here while somebody signs in beside this page. */
+  offerSignIn(address, again) {
+    const link = Object.assign(document.createElement("a"), { href: address, target: "_blank", textContent: "Sign in" });
+    this.#offer(again, "The session has ended; nothing is lost. ", link, " in another tab, then go on here. ");
+  }
+
+  #offer(again, ...said) {
     this.element.className = "problem";
     this.bar.hidden = true;
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Try again" });
@@ -80,7 +90,7 @@ class Row {
       this.tell(0, "Waiting");
       again();
     });
-    this.outcome.replaceChildren("The connection was lost, and did not come back. ", button);
+    this.outcome.replaceChildren(...said, button);
   }
 
   #showFilm(film) {

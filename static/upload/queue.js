@@ -1,6 +1,6 @@
 // The films that wait to be sent, a few at a time.
 
-import { Lost, newKey, send } from "./send.js";
+import { Lost, newKey, send, SignedOut } from "./send.js";
 
 const AT_ONCE = 2; // the desk reads two films at a time
 
@@ -46,6 +46,7 @@ export class Queue {
       this.single = outcome.films[0]?.links.page ?? "";
     } catch (problem) {
       if (problem instanceof Lost) row.offerRetry(() => this.#again(item));
+      else if (problem instanceof SignedOut) row.offerSignIn(problem.address, () => this.#again(item));
       else row.refuse(problem.message);
     }
   }

@@ -8,6 +8,14 @@ const POLL_S = 1;
 
 export class Lost extends Error {}
 
+/** The session has ended; `address` is where to sign in. */
+export class SignedOut extends Error {
+  constructor(sentence, address) {
+    super(sentence);
+    this.address = address;
+  }
+}
+
 class Busy extends Error {
   constructor(seconds) {
     super("The desk is busy.");
@@ -23,7 +31,7 @@ export function newKey() {
 /**
  * Sends a form; the desk's answer {films, refused, links}, whose films are all read.
  * `tell` is called with a share from 0 to 1, or with a sentence on what is being waited for.
- * Throws Lost when the connection stays lost, Error with the desk's sentence when it refuses.
+ * Throws Lost when the connection stays lost, SignedOut when the session has ended, Error with the desk's sentence when it refuses.
  */
 export async function send(address, fields, key, tell) {
   let lost = 0;
@@ -80,6 +88,7 @@ async function answer(request) {
   const { status, response } = request;
   if (status === 429 || status === 503) throw new Busy(secondsOf(request.getResponseHeader("Retry-After")));
   if (status === 502 || status === 504) throw new Lost("The connection was lost."); // by a proxy, behind which is the desk
+  if (status === 401 && response?.sign_in) throw new SignedOut(response.error, response.sign_in);
   if (response?.films) return response;
   throw new Error(response?.error ?? `The desk answered with HTTP ${status}; try again.`);
 }

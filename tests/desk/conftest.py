@@ -2,8 +2,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from cxr.reading.reader import Reader
+from tests.desk.department import Department, open_department
 from tests.desk.desk import Desk, open_desk
 from tests.phantom import phantom_png
 
@@ -19,6 +21,19 @@ def desk(tmp_path: Path, reader: Reader) -> Iterator[Desk]:
     """The local desk, as main.py opens it."""
     with open_desk(tmp_path, reader, heatmap_files=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def department(tmp_path: Path, reader: Reader, quick_hashes: None) -> Iterator[Department]:
+    """A shared desk with an admin and a clinician."""
+    with open_department(tmp_path, reader) as opened:
+        yield opened
+
+
+@pytest.fixture
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2id with costs that a test can pay many times."""
+    monkeypatch.setattr("cxr.desk.people._hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture(scope="session")

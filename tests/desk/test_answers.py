@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
@@ -172,16 +173,11 @@ def test_an_answer_to_a_film_that_is_gone_is_not_kept(store: Store) -> None:
 
 
 def test_a_database_from_before_there_were_answers_opens(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'desk.sqlite3'}"
-    first = Store(url, tmp_path)
-    film_id = first.add(b"film", NEW, lease_s=60).film_id
-    first.close()
-    with sqlite3.connect(tmp_path / "desk.sqlite3") as old:
-        old.execute("DROP TABLE answers")
-    old.close()
-    again = Store(url, tmp_path)
-    assert again.answers.add(film_id, Answer("Mass", "agree"))
-    again.close()
+    with closing(sqlite3.connect(tmp_path / "desk.sqlite3")) as old:
+        old.executescript(Path(__file__).with_name("first_release.sql").read_text())
+    store = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
+    assert store.answers.add("f11a", Answer("Mass", "agree"))
+    store.close()
 
 
 def test_neighbours_follow_the_order_of_the_list(store: Store) -> None:

@@ -1,0 +1,64 @@
+"""The page of the audit log, and the log as a table, for admins."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from flask import Blueprint, Response, render_template, request
+
+from cxr.desk.audit import AuditLog, Wanted, to_csv
+from cxr.desk.trail import AUDITED, audit_log
+from cxr.desk.visitors import validate_admin
+from cxr.errors import BadRequest
+
+PAGE_SIZE = 100
+BY_ITSELF = {"settings", "expire", "backup", "restore"}  # actions that no request makes
+ACTIONS = sorted({told for each in AUDITED.values() for told in (each.action, each.refused) if told} | BY_ITSELF)
+FILTERS = ("person", "film", "action", "since", "until")
+
+audit_pages = Blueprint("trail", __name__)
+audit_pages.before_request(validate_admin)
+
+
+@audit_pages.get("/audit")
+def audit() -> str:
+    wanted, log = _wanted(), audit_log()
+    rows = log.page(wanted, PAGE_SIZE + 1, _before())
+    older = rows[PAGE_SIZE - 1].id if len(rows) > PAGE_SIZE else None
+    chosen = {name: request.args.get(name, "") for name in FILTERS if request.args.get(name)}
+    return render_template("audit.html", rows=rows[:PAGE_SIZE], older=older, chosen=chosen, actions=ACTIONS)
+
+
+@audit_pages.get("/audit.csv")
+def export() -> Response:
+    log: AuditLog = audit_log()
+    headers = {"Content-Disposition": "attachment; filename=audit.csv"}
+    return Response(to_csv(log.rows(_wanted())), mimetype="text/csv", headers=headers)
+
+
+def _wanted() -> Wanted:
+    person, film, action = (request.args.get(name, "").strip() for name in ("person", "film", "action"))
+    until = _day("until")
+    return Wanted(person.casefold(), action, film, _start_of(_day("since")), _start_of(until and _next(until)))
+
+
+def _day(name: str) -> date | None:
+    """A day of UTC. Raises BadRequest."""
+    text = request.args.get(name, "")
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise BadRequest(f"{name} is {text[:32]!r}; write a day as 2026-11-21.") from None
+
+
+def _next(day: date) -> date:
+    return day + timedelta(days=1) if day < date.max else day
+
+
+def _start_of(day: date | None) -> float | None:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() if day else None
+
+
+def _before() -> int | None:
+    text = request.args.get("before", "")
+    if text and not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise BadRequest("There is no such page of the log; begin again at its first page.")
+    return int(text) if text else None

@@ -1,0 +1,46 @@
+"""The fields of a form, each there once and none that nobody asked for."""
+
+from flask import request
+
+from cxr.desk.people_tables import Role
+from cxr.errors import BadRequest
+
+LONGEST_FIELD = 1024
+
+
+def fields(*names: str) -> tuple[str, ...]:
+    """The values of a form that has just these fields. Raises BadRequest."""
+    sent = request.form.to_dict(flat=False)
+    stray = sorted(set(sent) - {*names, "csrf_token"})
+    if stray or request.files:
+        raise BadRequest("The form has a field that was not asked for; send it from the desk's own pages.")
+    return tuple(_only(name, sent.get(name, [])) for name in names)
+
+
+def role(text: str) -> Role:
+    """Raises BadRequest."""
+    if text not in list(Role):
+        raise BadRequest(f"{text[:32]!r} is no role; choose {' or '.join(Role)}.")
+    return Role(text)
+
+
+def count(name: str, text: str) -> int:
+    """A whole number. Raises BadRequest."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise BadRequest(f"{name} is no whole number; write one with digits alone.")
+    return int(text)
+
+
+def same(first: str, second: str) -> str:
+    """A new password, typed twice. Raises BadRequest."""
+    if first != second:
+        raise BadRequest("The two new passwords differ; type the same twice.")
+    return first
+
+
+def _only(name: str, values: list[str]) -> str:
+    if len(values) != 1:
+        raise BadRequest(f"The form has the field {name} {len(values)} times; send it once.")
+    if len(values[0]) > LONGEST_FIELD:
+        raise BadRequest(f"The field {name} is longer than {LONGEST_FIELD} characters; shorten it.")
+    return values[0]

@@ -1,0 +1,38 @@
+"""Where an instance stands: its folder, its database, and the files beside the program."""
+
+import dataclasses
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from cxr.desk.store import Store
+from cxr.errors import SettingError
+from cxr.settings import Settings
+
+ROOT = Path(__file__).parents[2]  # where templates/ and static/ stand
+HEATMAPS = ROOT / "static" / "gradcam"
+DATABASE = "desk.sqlite3"
+
+
+def resolve(settings: Settings) -> Settings:
+    """With the instance folder as an absolute path, wherever the command was called from."""
+    return dataclasses.replace(settings, instance_path=str(ROOT / settings.instance_path))
+
+
+def open_store(settings: Settings) -> Store:
+    """The films of the instance. `settings` as `resolve` gives them.
+
+    Raises:
+        SettingError: the folder cannot be made, or the database not opened.
+    """
+    instance = Path(settings.instance_path)
+    make_folder(instance)
+    return Store(settings.database_url or URL.create("sqlite", database=str(instance / DATABASE)), instance)
+
+
+def make_folder(instance: Path) -> None:
+    """Its owner alone may look into it. Raises SettingError."""
+    try:
+        instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"CXR_INSTANCE_PATH: the folder cannot be made ({error.strerror}); name another.") from error

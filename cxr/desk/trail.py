@@ -1,0 +1,121 @@
+"""Which requests the audit log tells of, and in which words: one place, after the view and before the answer leaves."""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flask import Flask, Response, current_app, g, request
+
+from cxr.desk.audit import DESK, AuditLog, Entry
+from cxr.desk.visitors import visitor
+from cxr.settings import Settings
+
+QUIET_S = 600  # looking at a film again within so long is told once: pages redraw, and have many parts
+UNTOLD_SETTINGS = ("secret_key", "database_url", "instance_path", "model", "calibration")  # secrets, and names of files
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the log says of a request that went well, and of one that was refused; empty: nothing."""
+
+    action: str
+    refused: str = ""
+    quiet_s: float = 0
+
+
+SEE = Told("see", quiet_s=QUIET_S)
+# endpoint -> what is told
+AUDITED = {
+    "pages.upload": Told("upload"),
+    "pages.films": Told("see list", quiet_s=QUIET_S),
+    "pages.film": SEE,
+    "pages.heatmap": SEE,
+    "pages.preview": SEE,
+    "pages.pixels": SEE,
+    "pages.state": SEE,
+    "viewing.maps": SEE,
+    "viewing.compare": SEE,
+    "answers.answer": Told("answer"),
+    "reports.pdf": Told("export"),
+    "reports.table": Told("export"),
+    "pages.read_anyway": Told("read anyway"),
+    "pages.delete": Told("delete"),
+    "api.upload": Told("upload"),
+    "api.films": Told("see list", quiet_s=QUIET_S),
+    "api.film": SEE,
+    "api.answers": SEE,
+    "api.answer": Told("answer"),
+    "api.pdf": Told("export"),
+    "api.table": Told("export"),
+    "api.read_anyway": Told("read anyway"),
+    "api.delete": Told("delete"),
+    "people.try_sign_in": Told("sign in", refused="sign-in refused"),
+    "people.sign_out": Told("sign out"),
+    "people.set_own_password": Told("change own password", refused="password change refused"),
+    "people.make_token": Told("make token"),
+    "people.revoke_token": Told("revoke token"),
+    "people.add": Told("add person"),
+    "people.set_role": Told("change role"),
+    "people.disable": Told("disable person"),
+    "people.enable": Told("enable person"),
+    "people.set_password": Told("set password"),
+    "trail.audit": Told("see audit log", quiet_s=QUIET_S),
+    "trail.export": Told("export audit log"),
+}
+# endpoint -> why nothing is told
+NOT_AUDITED = {
+    "static": "parts of every page",
+    "pages.upload_page": "tells of no film",
+    "pages.thumbnail": "part of the list, which is told",
+    "cards.models": "tells of no film",
+    "cards.model": "tells of no film",
+    "api.healthz": "tells of nobody and no film",
+    "api.readyz": "tells of nobody and no film",
+    "api.openapi": "tells of nobody and no film",
+    "answers.answered_by": "the name stands in the answers, which are told",
+    "looks.theme": "a browser's colours",
+    "people.sign_in": "an empty form",
+    "people.account": "tells a person of themselves",
+    "people.everybody": "names of accounts, to admins alone; each change is told",
+}
+
+
+def audit_log() -> AuditLog:
+    found = current_app.extensions["audit"]
+    assert isinstance(found, AuditLog)
+    return found
+
+
+def tells_of(films: Iterable[str] | None = None, person: str = "", detail: str = "") -> None:
+    """What the log cannot see from the address: the films of an upload, who signed in, whom a change concerns."""
+    g.told_films, g.told_person, g.told_detail = films, person, detail
+
+
+def keep_trail(app: Flask) -> None:
+    app.after_request(_record)
+
+
+def record_settings(log: AuditLog, settings: Settings) -> None:
+    """Tell the settings that are not the default ones, when they are not those that were told last."""
+    given = dataclasses.asdict(settings)
+    chosen = [
+        f"{field.name}={given[field.name]}"
+        for field in dataclasses.fields(settings)
+        if given[field.name] != field.default and field.name not in UNTOLD_SETTINGS
+    ]
+    last, detail = log.last("settings"), " ".join(chosen)
+    if (last.detail if last else "") != detail:
+        log.record(Entry(DESK, "settings", detail=detail))
+
+
+def _record(response: Response) -> Response:
+    """A film whose being seen cannot be told is not shown: when this fails, so does the request."""
+    told = AUDITED.get(request.endpoint or "")
+    action = told and (told.action if response.status_code < 400 else told.refused)
+    person = g.get("told_person") or ("visitor" in g and visitor().name)  # neither: turned away at the door
+    if told and action and person and request.method != "OPTIONS":
+        films, detail = g.get("told_films"), g.get("told_detail", "")
+        if films is None:
+            films = [(request.view_args or {}).get("film_id", "")]
+        audit_log().record(*(Entry(person, action, film, detail) for film in films), quiet_s=told.quiet_s)
+    return response

@@ -1,0 +1,136 @@
+"""Signing in, accounts and the log, in a real browser."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+import waitress
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from cxr.desk.audit import Entry
+from cxr.desk.people_tables import SignIn
+from cxr.desk.tables import writing
+from cxr.reading.reader import Reader
+from tests.desk.department import CLINICIAN, PASSWORD, Department, open_department
+from tests.phantom import phantom_png
+
+THEMES = ("light", "dark")
+SIZES = {"desk": (1440, 900), "phone": (360, 780)}
+
+
+@pytest.fixture(scope="module")
+def department(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Department]:
+    with open_department(tmp_path_factory.mktemp("department"), Reader.load(), session_idle_s=3600) as opened:
+        opened.people.disable(opened.people.add("carl.of-radiology@example", PASSWORD, "clinician").name)
+        for n in range(6):
+            opened.log.record(Entry(CLINICIAN, "see", f"{n:020x}"))
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(department: Department) -> Iterator[str]:
+    server = waitress.create_server(department.app, host="127.0.0.1", port=0, threads=4)
+    threading.Thread(target=server.run, daemon=True).start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+
+
+def _sign_in(page: Page, name: str = "anna", password: str = PASSWORD) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_somebody_signs_in_is_led_back_and_signs_out(open_page: Callable[..., Page]) -> None:
+    page = open_page("/films")
+    _sign_in(page)
+    expect(page).to_have_url(re.compile("/films$"))
+    page.get_by_role("link", name="anna").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/sign-in$"))
+    page.goto("/films")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_form_is_filled_by_keyboard_alone(open_page: Callable[..., Page]) -> None:
+    page = open_page("/sign-in")
+    page.keyboard.type("anna")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/$"))
+
+
+def test_an_admin_adds_a_person_and_finds_that_in_the_log(open_page: Callable[..., Page]) -> None:
+    page = open_page("/people")
+    _sign_in(page)
+    page.get_by_label("Name").fill("Dora")
+    page.get_by_label("Password, 12 characters or more").last.fill(PASSWORD)
+    page.get_by_label("The same again").last.fill(PASSWORD)
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("heading", name="dora")).to_be_visible()
+    page.get_by_label("Pages").get_by_role("link", name="Log").click()
+    page.get_by_label("Action").select_option("add person")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_a_token_is_made_and_revoked(open_page: Callable[..., Page]) -> None:
+    page = open_page("/account")
+    _sign_in(page)
+    page.get_by_label("What it is for").fill("archive of 2026")
+    page.get_by_role("button", name="Make a token").click()
+    expect(page.locator(".secret")).to_have_text(re.compile("^cxr_"))
+    page.get_by_role("button", name="Revoke archive of 2026").click()
+    expect(page.get_by_text("archive of 2026")).to_have_count(0)
+
+
+def test_a_session_that_ends_in_the_middle_of_an_upload_costs_nothing(
+    browser: Browser, address: str, department: Department, shoot: Callable[[Page, str], None]
+) -> None:
+    context = browser.new_context(base_url=address)  # not by open_page: browsers log requests that are refused
+    page = context.new_page()
+    page.goto("/")
+    _sign_in(page)
+    with writing(department.intake.store.engine) as session:
+        session.execute(sa.delete(SignIn))
+    page.set_input_files("#film", {"name": "a.png", "mimeType": "image/png", "buffer": phantom_png(256)})
+    expect(page.locator(".uploads .problem")).to_contain_text("The session has ended; nothing is lost.")
+    shoot(page, "people-upload-ended")
+    with context.expect_page() as opened:
+        page.get_by_role("link", name="Sign in").click()
+    _sign_in(opened.value)
+    expect(opened.value.get_by_role("heading", name="Read a chest film")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_url("**/films/*")
+    context.close()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES)
+def test_the_pages_are_accessible_and_fit(
+    open_page: Callable[..., Page], shoot: Callable[[Page, str], None], theme: str, size: str
+) -> None:
+    width, height = SIZES[size]
+    page = open_page("/account", viewport={"width": width, "height": height}, color_scheme=theme)
+    found = {"sign in": _violations(page)}
+    shoot(page, f"people-sign-in-{size}-{theme}")
+    _sign_in(page)
+    page.get_by_label("What it is for").fill("archive")
+    page.get_by_role("button", name="Make a token").click()
+    for name, path in (("account", ""), ("people", "/people"), ("audit", "/audit")):
+        if path:
+            page.goto(path)
+        if name == "people":
+            page.get_by_label("Change bert").click()
+        found[name] = _violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        shoot(page, f"people-{name}-{size}-{theme}")
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+def _violations(page: Page) -> list[str]:
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in Axe().run(page).response["violations"]]

@@ -1,0 +1,139 @@
+"""A database of any released version opens, and one of a version to come is refused."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from cxr.desk import audit, people_tables, tables
+from cxr.desk.migrations import known
+from cxr.desk.store import Store
+from cxr.desk.tables import Base, open_database
+from cxr.errors import SettingError
+from tests.desk.desk import Desk
+
+FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
+MODULES_WITH_TABLES = (tables, people_tables, audit)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A database of the first release, with one film."""
+    file = tmp_path / "old.sqlite3"
+    with closing(sqlite3.connect(file)) as database:
+        database.executescript(FIRST_RELEASE.read_text())
+    return file
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = open_database(f"sqlite:///{tmp_path / 'new.sqlite3'}")
+    yield engine
+    engine.dispose()
+
+
+def _schema(file: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Columns of each table, and its indexes and triggers, without the words in which they were made."""
+    with closing(sqlite3.connect(file)) as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master ORDER BY name")]
+        return {name: database.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)).fetchall() for name in names}
+
+
+def test_a_database_of_the_first_release_opens_with_its_films(old: Path, tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{old}", tmp_path)
+    film = store.film("f11a")
+    store.close()
+    assert (film.name, film.state, film.read_at, film.report and film.report.top_label) == (
+        "old film.png", "read", 101.0, "Effusion",
+    )  # fmt: skip
+
+
+def test_an_old_database_becomes_what_a_new_one_is(old: Path, fresh: sa.Engine, tmp_path: Path) -> None:
+    open_database(f"sqlite:///{old}").dispose()
+    assert _schema(old) == _schema(tmp_path / "new.sqlite3")
+
+
+def test_the_steps_make_just_the_tables_that_the_desk_has(fresh: sa.Engine) -> None:
+    """Fails when a table or a column was added without a step; docs/upgrade.md says how to write one."""
+    with fresh.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_opening_again_changes_nothing(old: Path) -> None:
+    open_database(f"sqlite:///{old}").dispose()
+    once = _schema(old)
+    open_database(f"sqlite:///{old}").dispose()
+    assert _schema(old) == once
+    assert known() == ["0001", "0002", "0003", "0004"]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> None:
+    open_database(f"sqlite:///{old}").dispose()
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0004"):
+        open_database(f"sqlite:///{old}")
+    with closing(sqlite3.connect(old)) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+def test_several_processes_that_start_at_once_upgrade_once(old: Path) -> None:
+    code = "import sys; from cxr.desk.tables import open_database; open_database(sys.argv[1]).dispose()"
+    command = [sys.executable, "-W", "error", "-c", code, f"sqlite:///{old}"]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
+    with closing(sqlite3.connect(old)) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+
+
+def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("CREATE TABLE tokens (something TEXT)")
+    before = _schema(old)
+    with pytest.raises(SettingError, match="table tokens already exists"):
+        open_database(f"sqlite:///{old}")
+    assert _schema(old) == before
+
+
+def test_a_locked_database_stops_the_start_with_a_sentence(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_database(f"sqlite:///{old}").dispose()
+    monkeypatch.setattr(tables, "BUSY_TIMEOUT_S", 0)
+    with closing(sqlite3.connect(old, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SettingError, match="database is locked"):
+            open_database(f"sqlite:///{old}")
+
+
+def test_a_database_that_is_locked_while_the_desk_runs_is_said_to_be_busy(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sa.event.listen(
+        desk.intake.store.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout = 0")
+    )
+    with closing(sqlite3.connect(desk.folder / "instance" / "desk.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = desk.api_upload("a.png", film_png)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "database is busy; nothing was changed" in answer.get_json()["error"]
+    assert desk.keeps_nothing()
+    assert desk.api_upload("a.png", film_png).status_code == 201
+
+
+def test_a_damaged_database_is_said_to_be_damaged(desk: Desk, film_png: bytes) -> None:
+    desk.api_upload("a.png", film_png)
+    desk.intake.store.scrub()
+    desk.intake.store.close()
+    with (desk.folder / "instance" / "desk.sqlite3").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 200_000)
+    answer = desk.client.get("/api/v1/films")
+    assert answer.status_code == 500
+    assert answer.get_json()["error"] == "The desk's database is damaged. Close the desk and restore its last backup."
