@@ -40,7 +40,8 @@ def said_of(film: FilmRow) -> Said:
 def answer(film_id: str) -> AnyResponse:
     """Of a form: the script of the page wants JSON, a browser without it the page again."""
     given = take_answer(film_id, {name: request.form.get(name, "") for name in FIELDS})
-    session[NAME] = given.by
+    if not _signed() and session.get(NAME) != given.by:
+        session[NAME] = given.by
     if wants_json():
         return answers_json(film_id)
     return redirect(url_for("pages.film", film_id=film_id, finding=given.label or None), 303)

@@ -25,6 +25,7 @@ ACCENT, ABOVE, WASH = HexColor("#0d5f78"), HexColor("#9a3b06"), HexColor("#fdeee
 NO_GLYPH = "▯"  # for letters that the font lacks, or that would need setting from right to left
 RIGHT_TO_LEFT = range(0x0590, 0x0900)  # Hebrew to Arabic
 MARGIN, GAP, LEADING = 40.0, 11.0, 1.32
+MOST_REASONS = 3  # of the film check and notes on the file, for which there is room
 PICTURE = 196.0  # height of the two pictures
 COLUMNS = (0.0, 176.0, 236.0, 300.0, 322.0, 392.0)  # where they begin; those of figures end there
 HEADINGS = ("Finding", "Probability", "95 % interval", "Operating point", "Model", "Clinicians")
@@ -207,8 +208,10 @@ def _draw_remarks(page: Page, told: FilmReport) -> None:
     """The film check, then comments as long as there is room; how many more there are is said."""
     page.y -= 8
     page.write("Film check", 8.2, BOLD)
-    for text in told.check[:3]:
+    for text in told.check[:MOST_REASONS]:
         page.write(text, 8, most=2)
+    if len(told.check) > MOST_REASONS:
+        page.write(f"… {len(told.check) - MOST_REASONS} more on the film’s page", 8)
     page.y -= 5
     comments = told.comments
     page.write("Clinicians’ comments" if comments else "No clinician’s comment", 8.2, BOLD if comments else PLAIN)

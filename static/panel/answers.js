@@ -1,20 +1,22 @@
 // Saves each answer as soon as it is given, says so, and keeps what could not be saved until it can.
 
 const forms = [...document.querySelectorAll("form.answer")];
-const unsaved = new Map(); // form -> verdict that the desk does not have yet
+const unsaved = new Map(); // form -> what the desk does not have yet, as FormData
 let queue = Promise.resolve(); // one answer at a time, in the order given: the last must be the one that counts
 
 function save(form, verdict = chosen(form)) {
-  unsaved.set(form, verdict);
-  say(form, "Saving");
   const sent = fields(form, verdict);
+  unsaved.set(form, sent);
+  say(form, "Saving");
   queue = queue.then(() => send(form, sent)).then(
     () => saved(form, sent),
     (problem) => failed(form, problem.message),
   );
 }
 
+/** The verdict given last, whether or not the desk has it yet. */
 function chosen(form) {
+  if (unsaved.has(form)) return unsaved.get(form).get("verdict");
   return form.querySelector(".verdicts [aria-pressed=true]")?.value ?? "";
 }
 
@@ -43,7 +45,7 @@ function saved(form, sent) {
     button.setAttribute("aria-pressed", String(button.value === verdict));
   }
   mark(form, verdict);
-  if (unsaved.get(form) !== verdict) return; // another answer was given meanwhile, and is on its way
+  if (unsaved.get(form) !== sent) return; // another answer was given meanwhile, and is on its way
   unsaved.delete(form);
   say(form, isTyped(form) ? "Not saved yet" : "Saved");
 }
@@ -60,7 +62,7 @@ function mark(form, verdict) {
 
 function failed(form, sentence) {
   const again = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Try again" });
-  again.addEventListener("click", () => save(form, unsaved.get(form)));
+  again.addEventListener("click", () => save(form));
   say(form, `Not saved. ${sentence} `, again);
   form.querySelector(".state").classList.add("bad");
 }
@@ -83,7 +85,7 @@ for (const form of forms) {
   form.elements.text.addEventListener("input", () => say(form, isTyped(form) ? "Not saved yet" : ""));
   form.elements.text.addEventListener("change", () => save(form));
 }
-addEventListener("online", () => unsaved.forEach((verdict, form) => save(form, verdict)));
+addEventListener("online", () => [...unsaved.keys()].forEach((form) => save(form)));
 addEventListener("pagehide", () => {
   for (const form of forms.filter(isTyped)) send(form, fields(form, chosen(form))).catch(() => {});
 });

@@ -2,9 +2,10 @@
 
 const VERDICTS = { a: "agree", d: "disagree", u: "unsure" };
 const CHOSEN = "#findings a[aria-current=true] + form.answer";
-const TYPING = "input:not([type=range]), textarea, select, [contenteditable]";
+const ELSEWHERE = "input:not([type=range], [type=checkbox]), textarea, select, [contenteditable], dialog";
 
-function target(key) {
+function target(letter) {
+  const key = letter.toLowerCase();
   if (key === "n" || key === "p") return document.querySelector(`.beside a[data-key=${key}]`);
   return VERDICTS[key] && document.querySelector(`${CHOSEN} button[value=${VERDICTS[key]}]`);
 }
@@ -15,6 +16,7 @@ function switchedOff() {
 }
 
 addEventListener("keydown", (event) => {
-  if (switchedOff() || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPING)) return;
+  if (switchedOff() || event.repeat || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest(ELSEWHERE) || document.querySelector("dialog[open]")) return;
   target(event.key)?.click();
 });

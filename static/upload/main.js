@@ -11,6 +11,7 @@ const queue = new Queue(form, progress);
 document.documentElement.classList.add("scripted");
 watch(form, (files) => queue.add(files, form.elements.task?.value)); // no choice where one task is served
 
+form.addEventListener("submit", (event) => event.preventDefault()); // Enter on a task; films are sent as they come
 addEventListener("beforeunload", (event) => {
   if (queue.unsent) event.preventDefault();
 });

@@ -11,12 +11,13 @@ export class Queue {
     this.largest = Number(form.dataset.largest);
     this.largestZip = Number(form.dataset.largestZip);
     this.waiting = [];
+    this.stranded = 0; // films that wait for a person: to try again, or to sign in
     this.sending = 0;
     this.single = ""; // address of the film, where one was chosen alone
   }
 
   get unsent() {
-    return this.waiting.length + this.sending;
+    return this.waiting.length + this.sending + this.stranded;
   }
 
   /** Each file for the task that is chosen now, with a key of its own. */
@@ -45,13 +46,20 @@ export class Queue {
       row.finish(outcome);
       this.single = outcome.films[0]?.links.page ?? "";
     } catch (problem) {
-      if (problem instanceof Lost) row.offerRetry(() => this.#again(item));
-      else if (problem instanceof SignedOut) row.offerSignIn(problem.address, () => this.#again(item));
+      if (problem instanceof Lost || problem instanceof SignedOut) this.#strand(item, problem);
       else row.refuse(problem.message);
     }
   }
 
+  #strand(item, problem) {
+    this.stranded += 1;
+    const again = () => this.#again(item);
+    if (problem instanceof Lost) item.row.offerRetry(again);
+    else item.row.offerSignIn(problem.address, again);
+  }
+
   #again(item) {
+    this.stranded -= 1;
     this.waiting.push(item);
     this.#next();
   }

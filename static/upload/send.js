@@ -121,7 +121,8 @@ async function readFilm(film) {
     await sleep(POLL_S);
     const reply = await fetch(`${film.links.page}/state`, { headers: { Accept: "application/json" } }).catch(() => null);
     if (reply?.ok) latest = await reply.json();
-    else if (reply) throw new Error("The film is gone; it may have been deleted.");
+    else if (reply?.status === 404) throw new Error("The film is gone; it may have been deleted.");
+    else if (reply?.status === 401) throw new Error("The film was taken in, but you are signed out: sign in to see it in the list.");
   }
   return latest;
 }

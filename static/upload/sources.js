@@ -39,7 +39,12 @@ async function dropped(transfer) {
   return (await Promise.all(entries.map(filesOf))).flat();
 }
 
-async function filesOf(entry) {
+/** What the browser may not read becomes an empty file of that name, which the desk refuses by name. */
+function filesOf(entry) {
+  return readEntry(entry).catch(() => [new File([], entry.name)]);
+}
+
+async function readEntry(entry) {
   if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
   const reader = entry.createReader();
   const found = [];

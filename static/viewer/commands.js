@@ -18,7 +18,10 @@ const tool = (name) => (viewer) => {
 };
 const toggle = (name) => ({ options }) => options.set({ [name]: !options[name] });
 const preset = (name) => (viewer) => viewer.targets.forEach((reading) => reading.usePreset(name));
-const onPane = (act) => (viewer) => viewer.active.reading.film && act(viewer.active);
+const onPane = (act) => (viewer) => {
+  viewer.keepActiveShown();
+  if (viewer.active.reading.film) act(viewer.active);
+};
 
 export const COMMANDS = {
   "tool-window": tool("window"),
@@ -55,7 +58,7 @@ export const COMMANDS = {
 
 function fillScreen({ lightbox }) {
   if (document.fullscreenElement) document.exitFullscreen();
-  else lightbox.requestFullscreen();
+  else lightbox.requestFullscreen?.(); // phones of one maker have none
 }
 
 for (const [way, [x, y]] of Object.entries(WAYS)) {

@@ -60,6 +60,7 @@ export class Controls {
 
   #setWindow() {
     const [centre, width] = ["level", "width"].map((name) => this.#find(name).valueAsNumber * PERCENT);
+    if (Number.isNaN(centre) || Number.isNaN(width)) return this.#showWindow(); // a field that was emptied
     this.viewer.active.reading.set({ window: limited({ centre, width }), preset: "" });
   }
 

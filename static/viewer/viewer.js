@@ -45,6 +45,11 @@ export class Viewer {
     for (const stage of this.stages) stage.lookAgain();
   }
 
+  /** After a change of the view: a pane that is not shown can be nobody's. */
+  keepActiveShown() {
+    if (!this.active.port.width) this.active = this.stages.at(-1).panes.at(-1);
+  }
+
   /** Keys and buttons are for this pane from now on. */
   activate(pane) {
     if (this.active === pane) return;

@@ -7,7 +7,7 @@ from typing import Any
 import pypdfium2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import OpenPage, Shoot
 from tests.desk.desk import Desk
@@ -189,6 +189,40 @@ def test_the_csv_is_reached_from_the_page(open_page: OpenPage, film: dict[str, A
         page.get_by_role("link", name="CSV").click()
     (row,) = csv.DictReader(io.StringIO(download.value.path().read_text()))
     assert row["film"] == "answered.png"
+
+
+def test_a_comment_keeps_the_verdict_that_is_on_its_way(
+    open_page: OpenPage, served_desk: Desk, film: dict[str, Any]
+) -> None:
+    page = open_page(film["links"]["page"])
+    form = _choose(page, "Effusion")
+    held: list[Route] = []
+    page.route("**/answers", lambda route: held.append(route))
+    form.get_by_role("button", name="Agree", exact=True).click()
+    form.get_by_label("Your comment on Effusion").fill("blunt")
+    page.keyboard.press("Tab")
+    for number in (1, 2):
+        while len(held) < number:
+            page.wait_for_timeout(50)
+        held[number - 1].continue_()
+    expect(form.locator(".state")).to_have_text("Saved")
+    expect(page.locator("a[data-label=Effusion] .said")).to_have_text("agree")
+    assert _answers(served_desk, film) == [("Effusion", "agree", "", ""), ("Effusion", "agree", "blunt", "")]
+
+
+def test_letters_do_nothing_behind_the_help_and_where_they_are_switched_off(
+    open_page: OpenPage, served_desk: Desk, film: dict[str, Any]
+) -> None:
+    page = open_page(f"{film['links']['page']}?finding=Mass")
+    page.wait_for_selector("[data-detail=full]")
+    page.keyboard.press("?")
+    expect(page.locator(".help")).to_contain_text("Disagree: answer the chosen finding")
+    page.keyboard.press("d")
+    page.locator("#shortcuts").uncheck()
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("d")
+    page.wait_for_timeout(300)
+    assert _answers(served_desk, film) == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

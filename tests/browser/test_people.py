@@ -95,6 +95,7 @@ def test_a_session_that_ends_in_the_middle_of_an_upload_costs_nothing(
     page = context.new_page()
     page.goto("/")
     _sign_in(page)
+    expect(page.get_by_role("heading", name="Read a chest film")).to_be_visible()
     with writing(department.intake.store.engine) as session:
         session.execute(sa.delete(SignIn))
     page.set_input_files("#film", {"name": "a.png", "mimeType": "image/png", "buffer": phantom_png(256)})

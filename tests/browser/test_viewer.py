@@ -315,6 +315,28 @@ def test_the_viewer_works_by_keys_alone(open_page: OpenPage, film_path: str) -> 
     assert page.evaluate("document.activeElement.closest('.pane')") is None
 
 
+def test_a_pane_that_is_shown_no_more_takes_no_key(open_page: OpenPage, film_path: str) -> None:
+    page = open_page(film_path)
+    open_film(page)
+    page.keyboard.press("s")
+    page.locator(".pane.beside").click()
+    page.keyboard.press("s")
+    page.keyboard.press("+")
+    page.keyboard.press("o")
+    view = _state(page, "viewer.active.reading.view")
+    assert all(isinstance(value, float | int) for value in view.values())  # NaN would come as None
+    assert view["zoom"] != 1
+
+
+def test_an_emptied_level_leaves_the_window_as_it_is(open_page: OpenPage, film_path: str) -> None:
+    page = open_page(film_path)
+    open_film(page)
+    page.locator("#level").fill("")
+    page.keyboard.press("Tab")
+    expect(page.locator("#level")).to_have_value("50")
+    assert _state(page, "viewer.active.reading.window") == {"centre": 32768, "width": 65536}
+
+
 def test_single_keys_can_be_switched_off_and_never_act_while_typing(open_page: OpenPage, film_path: str) -> None:
     page = open_page(film_path)
     open_film(page)
