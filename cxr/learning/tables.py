@@ -185,6 +185,6 @@ def ages_years(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:
     if name not in rows.columns:
         return np.full(len(rows), np.nan)
     parts = rows[name].str.strip().str.upper().str.extract(r"^(\d+(?:\.\d+)?)([YMWD]?)$")
-    in_a_year = parts[1].map({"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}).fillna(1.0)
+    in_a_year = parts[1].map({"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}).astype(float).fillna(1.0)
     years = (parts[0].astype(float) / in_a_year).to_numpy(np.float64)
     return np.where(years <= OLDEST_YEARS, years, np.nan)
