@@ -30,6 +30,8 @@ MAPS = {
     "evidence": "evidence map",
 }
 DEFAULT_MAPS = "hirescam"  # chosen by deletion on validation films: docs/maps.md
+# Sets of operating points in every file -> by what their thresholds were chosen.
+POINT_SETS = {"youden": "Youden's J", "sensitivity90": "sensitivity 0.90", "specificity90": "specificity 0.90"}
 METADATA_KEY = "cxr"
 SCHEMA = 1
 FAINTEST = 16  # of 255, the label's map scale: weaker evidence cannot be seen on a film

@@ -39,10 +39,11 @@ WINGS = {
     ),
     "cxr.reading": (
         "engine", "site", "derived", "report", "table", "check", "preparation", "reader", "readers", "labels",
-        "answers", "archive_sources", "archive_decoders", "archive_tables", "archive", "archive_ray",
+        "outcomes", "archive_sources", "archive_decoders", "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
-        "migrations", "tables", "people_tables", "audit", "tries", "people", "sessions", "visitors", "trail", "faults",
+        "extensions", "migrations", "tables", "people_tables", "audit", "tries", "people", "sessions", "visitors",
+        "trail", "faults",
         "answers", "keys", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake", "zips",
         "uploads", "views", "forms", "cards", "looks", "answers_views", "pages", "viewing", "api", "film_report",
         "film_report_pdf", "film_report_views", "people_pages", "audit_pages", "door", "app", "serve",

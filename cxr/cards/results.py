@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from cxr.cards.blocks import NOT_MEASURED, Block, Paragraph, Table, films_of, number, readable, shown
 from cxr.cards.card import Described
 from cxr.cards.measured import Measured, Reliability, Result
+from cxr.modelfile import POINT_SETS
 
 CHANCE = 0.5  # AUROC of answers drawn by lot
-POINTS = {"youden": "Youden's J", "sensitivity90": "sensitivity 0.90", "specificity90": "specificity 0.90"}
 
 
 def performance(measured: Measured | None) -> Iterator[Block]:
@@ -44,7 +44,7 @@ def points(model: Described, measured: Measured | None) -> Iterator[Block]:
             for label, p in points.items()
         ]  # fmt: skip
         head = ("Finding", "Threshold", "Validation sensitivity", "specificity", "films with it")
-        yield Table((*head, "Test sensitivity", "specificity"), tuple(rows), POINTS.get(name, name))
+        yield Table((*head, "Test sensitivity", "specificity"), tuple(rows), POINT_SETS.get(name, name))
     if model.info.uncalibrated:
         yield Paragraph(f"Without operating points: {', '.join(map(readable, model.info.uncalibrated))}.")
 

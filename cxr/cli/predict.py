@@ -15,8 +15,8 @@ from cxr.errors import BadRequest, CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
 from cxr.films.reasons import REFUSE, WARN
-from cxr.reading.answers import Answer, columns_of, draw_overlays, film_name, row_of
 from cxr.reading.archive_sources import Folder
+from cxr.reading.outcomes import Outcome, columns_of, draw_overlays, film_name, row_of
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.reading.report import DISCLAIMER, Finding, Report
@@ -53,13 +53,13 @@ def run(options: argparse.Namespace) -> int:
         table = _table(stack, options.csv, reader) if options.csv else None
         progress = tqdm(files, unit="film", disable=len(files) < 2 or not sys.stderr.isatty())
         for number, file in enumerate(progress, start=1):
-            answer, film = _read(file, reader, Limits.of(settings), options.anyway)
-            failed += not answer.is_read
-            _show(answer, options.json)
+            outcome, film = _read(file, reader, Limits.of(settings), options.anyway)
+            failed += not outcome.is_read
+            _show(outcome, options.json)
             if table:
-                table.writerow(row_of(answer, reader))
+                table.writerow(row_of(outcome, reader))
             if options.overlays and film:
-                draw_overlays(answer, film, options.overlays, f"{number:04d}")
+                draw_overlays(outcome, film, options.overlays, f"{number:04d}")
     if failed:
         print(f"{failed} of {len(files)} films could not be read.", file=sys.stderr)
     return 1 if failed else 0
@@ -70,22 +70,22 @@ def _files(given: list[Path]) -> Iterator[str]:
         yield from Folder(str(path)).films() if path.is_dir() else [str(path)]
 
 
-def _read(file: str, reader: Reader, limits: Limits, anyway: bool) -> tuple[Answer, Film | None]:
+def _read(file: str, reader: Reader, limits: Limits, anyway: bool) -> tuple[Outcome, Film | None]:
     try:
         film = read_film(file, limits, frontal_only=False)
-        return Answer.of(film_name(file), reader.read(film, anyway=anyway)), film
+        return Outcome.of(film_name(file), reader.read(film, anyway=anyway)), film
     except CxrError as error:
-        return Answer(film_name(file), error=str(error)), None
+        return Outcome(film_name(file), error=str(error)), None
 
 
-def _show(answer: Answer, as_json: bool) -> None:
+def _show(outcome: Outcome, as_json: bool) -> None:
     if as_json:
-        about = answer.report.to_dict() if answer.report else {"error": answer.error}
-        tqdm.write(json.dumps({"path": answer.name, **about}), file=sys.stdout)
-    elif answer.report and answer.is_read:
-        tqdm.write(f"{answer.name}\n{_checked(answer.report)}{_text(answer.report)}", file=sys.stdout)
+        about = outcome.report.to_dict() if outcome.report else {"error": outcome.error}
+        tqdm.write(json.dumps({"path": outcome.name, **about}), file=sys.stdout)
+    elif outcome.report and outcome.is_read:
+        tqdm.write(f"{outcome.name}\n{_checked(outcome.report)}{_text(outcome.report)}", file=sys.stdout)
     else:
-        tqdm.write(f"{answer.name}: {answer.error}", file=sys.stderr)
+        tqdm.write(f"{outcome.name}: {outcome.error}", file=sys.stderr)
 
 
 def _checked(report: Report) -> str:

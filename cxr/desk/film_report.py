@@ -58,7 +58,7 @@ class FilmReport:
         return [
             f"{model.name} ({model.architecture}) for {model.audience} · read {moment(self.film.read_at or 0)}",
             f"SHA-256 {model.sha256}",
-            f"Calibration: {calibrated}. Operating points: {model.operating_points}. {versions}.",
+            f"Calibration: {calibrated}. Operating points by {model.points_title}. {versions}.",
         ]
 
     def _row(self, finding: Finding) -> tuple[str, ...]:
@@ -87,10 +87,9 @@ def _head(answer: Answer) -> str:
     return " · ".join(filter(None, (of, answer.verdict, answer.by, moment(answer.at))))
 
 
-def film_csv(film: FilmRow) -> str:
-    """A heading and one row, in the columns of `python -m cxr predict --csv`. The film must have a report."""
-    assert film.report is not None
-    report, name = film.report.restore(), film.name
+def film_csv(film: FilmRow, report: Report) -> str:
+    """A heading and one row, in the columns of `python -m cxr predict --csv`."""
+    name = film.name
     safe = f"'{name}" if name.startswith(FORMULA_SIGNS) else name
     out = io.StringIO(newline="")
     table = csv.DictWriter(out, columns(finding.label for finding in report.findings))

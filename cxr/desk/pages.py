@@ -31,6 +31,11 @@ class Row:
     chosen: bool
     lit: bool  # whether its heat map shows anything
 
+    @property
+    def remark(self) -> str:
+        """What is said of a heat map beside the finding's name."""
+        return "" if self.lit else " · no part of the film raised this score much"
+
 
 @pages.get("/")
 def upload_page() -> str:

@@ -20,6 +20,7 @@ from cxr.desk.answers import Answers
 from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
 from cxr.desk.tables import (
+    UNREAD,
     DiscardedHeatmaps,
     FilmRow,
     Refusal,
@@ -36,7 +37,6 @@ from cxr.reading.report import Report
 T = TypeVar("T")
 MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
-UNREAD = (State.WAITING, State.READING)
 HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
 
 
@@ -290,9 +290,11 @@ class Store:
     def comparable(self, film: FilmRow) -> list[FilmRow]:
         """The latest other films that were read, those of the same task first."""
         others = select(FilmRow).where(FilmRow.id != film.id, FilmRow.state == State.READ)
-        order = (FilmRow.task != film.task, FilmRow.created_at.desc(), FilmRow.id.desc())
+        newest = others.order_by(FilmRow.created_at.desc(), FilmRow.id.desc())  # two queries by the index, no sorting
         with self._read() as session:
-            return list(session.scalars(others.order_by(*order).limit(MOST_COMPARABLE)))
+            same = list(session.scalars(newest.where(FilmRow.task == film.task).limit(MOST_COMPARABLE)))
+            room = MOST_COMPARABLE - len(same)
+            return same + list(session.scalars(newest.where(FilmRow.task != film.task).limit(room)))
 
     def neighbours(self, film: FilmRow) -> Neighbours:
         age, here = tuple_(FilmRow.created_at, FilmRow.id), (film.created_at, film.id)

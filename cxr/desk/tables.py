@@ -28,6 +28,9 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+UNREAD = (State.WAITING, State.READING)
+
+
 class Base(DeclarativeBase):
     pass
 

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 
 from cxr.desk.audit import DESK, AuditLog, Entry
+from cxr.desk.extensions import extension
 from cxr.desk.visitors import visitor
 from cxr.settings import Settings
 
@@ -81,9 +82,7 @@ NOT_AUDITED = {
 
 
 def audit_log() -> AuditLog:
-    found = current_app.extensions["audit"]
-    assert isinstance(found, AuditLog)
-    return found
+    return extension("audit", AuditLog)
 
 
 def tells_of(films: Iterable[str] | None = None, person: str = "", detail: str = "") -> None:

@@ -4,10 +4,11 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app, request, url_for
+from flask import request, url_for
 
+from cxr.desk.extensions import extension
 from cxr.desk.intake import Intake
-from cxr.desk.tables import FilmRow, State
+from cxr.desk.tables import UNREAD, FilmRow, State
 from cxr.desk.uploads import Taken
 from cxr.errors import Conflict, NotFound
 from cxr.modelfile import ModelInfo
@@ -15,19 +16,13 @@ from cxr.reading.report import DISCLAIMER, Finding, Report, title_of
 from cxr.settings import Settings
 from cxr.tasks import TASKS, Task
 
-UNREAD = (State.WAITING, State.READING)
-
 
 def intake() -> Intake:
-    found = current_app.extensions["intake"]
-    assert isinstance(found, Intake)
-    return found
+    return extension("intake", Intake)
 
 
 def settings() -> Settings:
-    found = current_app.extensions["settings"]
-    assert isinstance(found, Settings)
-    return found
+    return extension("settings", Settings)
 
 
 def find_film(film_id: str) -> FilmRow:
@@ -37,7 +32,11 @@ def find_film(film_id: str) -> FilmRow:
 
 def find_report(film_id: str) -> Report:
     """Raises NotFound when there is no such film, Conflict when it has no report."""
-    film = find_film(film_id)
+    return report_of(find_film(film_id))
+
+
+def report_of(film: FilmRow) -> Report:
+    """Raises Conflict when the film has no report."""
     if film.report is None or film.state == State.REFUSED:
         raise Conflict(f"The film is {film.state}, so nothing was read in it yet; look at its page for the reason.")
     return film.report.restore()

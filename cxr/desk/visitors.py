@@ -1,9 +1,10 @@
 """Who is asking, and whether they may: sessions and tokens in front of every page but a few."""
 
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import CSRFProtect
 
+from cxr.desk.extensions import extension
 from cxr.desk.people import People
 from cxr.desk.sessions import ANYONE, LOCAL, Sessions, Visitor
 from cxr.errors import Forbidden, SignInNeeded
@@ -20,15 +21,11 @@ def visitor() -> Visitor:
 
 
 def people() -> People:
-    found = current_app.extensions["people"]
-    assert isinstance(found, People)
-    return found
+    return extension("people", People)
 
 
 def sessions() -> Sessions:
-    found = current_app.extensions["sessions"]
-    assert isinstance(found, Sessions)
-    return found
+    return extension("sessions", Sessions)
 
 
 def recognise(app: Flask, csrf: CSRFProtect, *, local: bool) -> None:

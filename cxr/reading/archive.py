@@ -18,11 +18,11 @@ import numpy as np
 
 from cxr.errors import BadRequest
 from cxr.films.film import Limits
-from cxr.reading.answers import Answer, columns_of, draw_overlays, film_name, row_of
 from cxr.reading.archive_decoders import Decoders, Decoding, decoders
 from cxr.reading.archive_sources import Source
 from cxr.reading.archive_tables import Row, Run
 from cxr.reading.engine import WEIGHTS
+from cxr.reading.outcomes import Outcome, columns_of, draw_overlays, film_name, row_of
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
@@ -85,15 +85,15 @@ class FilmReading:
     def __call__(self, numbered: Numbered) -> Row:
         number, name = numbered
         decoded = self.decoders.decode(name)
-        answer = Answer(film_name(name), error=decoded.error)
+        outcome = Outcome(film_name(name), error=decoded.error)
         if decoded.prepared:
-            answer = Answer.of(answer.name, self.reader.finish(decoded.prepared, anyway=self.plan.anyway))
+            outcome = Outcome.of(outcome.name, self.reader.finish(decoded.prepared, anyway=self.plan.anyway))
         thousand = f"{number // 1000:05d}"  # no folder should hold a million files
         if self.plan.maps:
-            write_maps(answer, self.plan.maps / thousand, f"{number:08d}")
+            write_maps(outcome, self.plan.maps / thousand, f"{number:08d}")
         if self.plan.overlays and decoded.film:
-            draw_overlays(answer, decoded.film, self.plan.overlays / thousand, f"{number:08d}")
-        return row_of(answer, self.reader)
+            draw_overlays(outcome, decoded.film, self.plan.overlays / thousand, f"{number:08d}")
+        return row_of(outcome, self.reader)
 
     def rows(self, films: Iterable[Numbered]) -> Generator[Row, None, None]:
         """Of all `films`, in their order. To be closed by who does not take them all."""
@@ -116,17 +116,17 @@ def _in_order(lanes: int, function: Callable[[A], B], items: Iterable[A]) -> Gen
         pool.shutdown(cancel_futures=True)
 
 
-def write_maps(answer: Answer, folder: Path, number: str) -> None:
+def write_maps(outcome: Outcome, folder: Path, number: str) -> None:
     """`maps` (K, h, w) uint8 with their `labels` and the film's `box`, of a film that was read.
 
     Raises BadRequest when it cannot.
     """
-    if not answer.report or not answer.is_read:
+    if not outcome.report or not outcome.is_read:
         return
-    labels = [finding.label for finding in answer.report.findings]
+    labels = [finding.label for finding in outcome.report.findings]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{number}_{Path(answer.name).stem}.npz"
-        np.savez_compressed(file, maps=answer.report.maps, labels=labels, box=astuple(answer.report.box))
+        file = folder / f"{number}_{Path(outcome.name).stem}.npz"
+        np.savez_compressed(file, maps=outcome.report.maps, labels=labels, box=astuple(outcome.report.box))
     except OSError as error:
         raise BadRequest(f"{folder} cannot be written ({error.strerror}); choose another --maps.") from error

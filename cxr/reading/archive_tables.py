@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from cxr.errors import BadRequest, Conflict, CxrError
-from cxr.reading.answers import film_name
+from cxr.reading.outcomes import film_name
 
 if sys.platform != "win32":
     import fcntl

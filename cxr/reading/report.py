@@ -14,7 +14,7 @@ from cxr.errors import NotFound
 from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
 from cxr.films.reasons import REFUSE, WARN, Reason
-from cxr.modelfile import MAPS, OperatingPoint, SiteSample
+from cxr.modelfile import MAPS, POINT_SETS, OperatingPoint, SiteSample
 from cxr.tasks import HEALTHY
 
 DISCLAIMER = "For research and education. Not a medical device: no decision about a patient may rest on it."
@@ -122,6 +122,11 @@ class ModelIdentity:
     @property
     def maps_title(self) -> str:
         return MAPS[self.maps]
+
+    @property
+    def points_title(self) -> str:
+        """By what the operating points were chosen, in words."""
+        return POINT_SETS.get(self.operating_points, self.operating_points)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 // Single letters: to the films beside this one, and to answer the chosen finding.
 
+import { meansElse } from "../viewer/keys.js";
+
 const VERDICTS = { a: "agree", d: "disagree", u: "unsure" };
 const CHOSEN = "#findings a[aria-current=true] + form.answer";
-const ELSEWHERE = "input:not([type=range], [type=checkbox]), textarea, select, [contenteditable], dialog";
 
 function target(letter) {
   const key = letter.toLowerCase();
@@ -16,7 +17,6 @@ function switchedOff() {
 }
 
 addEventListener("keydown", (event) => {
-  if (switchedOff() || event.repeat || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest(ELSEWHERE) || document.querySelector("dialog[open]")) return;
+  if (switchedOff() || event.repeat || meansElse(event) || document.querySelector("dialog[open]")) return;
   target(event.key)?.click();
 });

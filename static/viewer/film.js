@@ -15,7 +15,6 @@ function choose(link) {
   viewer.stages[0].reading.set({ label, title });
   viewer.options.set({ overlay: true });
   tell(...(label ? ["Heat map: ", strong(title), remark] : ["Film without a heat map"]));
-  document.dispatchEvent(new CustomEvent("finding", { detail: { label } }));
 }
 
 function strong(text) {

@@ -46,11 +46,16 @@ const TYPED_INTO = "textarea, select, [contenteditable], input:not([type=range],
 
 /** The command of a key event; nothing when the key means something else where it was pressed. */
 export function commandOf(event, { shortcuts = true, onFilm = false } = {}) {
-  if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return undefined;
-  if (event.target.closest?.(TYPED_INTO) || event.target.closest?.("dialog")) return undefined;
+  if (meansElse(event)) return undefined;
   const found = COMMANDS.get(nameOf(event));
   if (!found || (found.focused ? !onFilm : !shortcuts)) return undefined;
   return found.command;
+}
+
+/** Whether a key was pressed for the browser, for a field or for a dialog. */
+export function meansElse(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return true;
+  return Boolean(event.target.closest?.(TYPED_INTO) || event.target.closest?.("dialog"));
 }
 
 /** `Shift+R`; signs such as ? and + need Shift on some keyboards and not on others. */

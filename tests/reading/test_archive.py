@@ -15,11 +15,11 @@ from cxr.errors import CxrError
 from cxr.films.film import Limits
 from cxr.films.read import read_film
 from cxr.reading import archive_decoders
-from cxr.reading.answers import Answer, film_name, row_of
 from cxr.reading.archive import FilmReading, Plan, _in_order
 from cxr.reading.archive_decoders import Decoding, decoders
 from cxr.reading.archive_sources import Folder, Source
 from cxr.reading.engine import SHIPPED, Engine
+from cxr.reading.outcomes import Outcome, film_name, row_of
 from cxr.reading.reader import Reader
 from cxr.settings import Settings
 from tests.phantom import draw_phantom, phantom_dicom, phantom_jpeg, phantom_png
@@ -75,11 +75,11 @@ def test_rows_are_those_of_the_reader_in_the_order_of_the_source(folder: Path, m
     assert [bool(row["error"]) for row in rows] == [False, True, False, True, False]
 
 
-def _answer(reader: Reader, name: str) -> Answer:
+def _answer(reader: Reader, name: str) -> Outcome:
     try:
-        return Answer.of(film_name(name), reader.read(read_film(name, frontal_only=False)))
+        return Outcome.of(film_name(name), reader.read(read_film(name, frontal_only=False)))
     except CxrError as error:
-        return Answer(film_name(name), error=str(error))
+        return Outcome(film_name(name), error=str(error))
 
 
 @pytest.mark.parametrize("stops", [False, True])

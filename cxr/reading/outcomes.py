@@ -12,7 +12,7 @@ from cxr.reading.table import columns, row
 
 
 @dataclass(frozen=True)
-class Answer:
+class Outcome:
     """What came of one file."""
 
     name: str
@@ -20,7 +20,7 @@ class Answer:
     error: str = ""  # also of a film that was refused, and of one that was refused and read anyway
 
     @classmethod
-    def of(cls, name: str, report: Report) -> "Answer":
+    def of(cls, name: str, report: Report) -> "Outcome":
         mark = "" if report.check.accepted else "Refused, read anyway: " if report.findings else "Refused: "
         return cls(name, report, mark + report.check.sentence)
 
@@ -38,20 +38,20 @@ def columns_of(reader: Reader) -> list[str]:
     return columns(reader.info.labels)
 
 
-def row_of(answer: Answer, reader: Reader) -> dict[str, str]:
+def row_of(outcome: Outcome, reader: Reader) -> dict[str, str]:
     """Column -> text; without the labels where the film was not read."""
-    findings = answer.report.findings if answer.report else ()
-    return row(answer.name, reader.info.task, reader.identity.sha256, findings, answer.error)
+    findings = outcome.report.findings if outcome.report else ()
+    return row(outcome.name, reader.info.task, reader.identity.sha256, findings, outcome.error)
 
 
-def draw_overlays(answer: Answer, film: Film, folder: Path, number: str) -> None:
+def draw_overlays(outcome: Outcome, film: Film, folder: Path, number: str) -> None:
     """One PNG for each alarm; the film's `number` keeps films of one name apart. Raises BadRequest if it cannot."""
-    if answer.report is None:
+    if outcome.report is None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for finding in answer.report.alarms():
-            file = folder / f"{number}_{Path(answer.name).stem}_{finding.label}.png"
-            file.write_bytes(answer.report.overlay_png(finding.label, film))
+        for finding in outcome.report.alarms():
+            file = folder / f"{number}_{Path(outcome.name).stem}_{finding.label}.png"
+            file.write_bytes(outcome.report.overlay_png(finding.label, film))
     except OSError as error:
         raise BadRequest(f"{folder} cannot be written ({error.strerror}); choose another --overlays.") from error
