@@ -255,14 +255,6 @@ def test_the_heat_map_lies_where_the_model_looked(open_page: OpenPage, film_path
     assert red > blue + 30
 
 
-def test_a_choice_is_told_to_the_page(open_page: OpenPage, film_path: str) -> None:
-    page = open_page(film_path)
-    open_film(page)
-    page.evaluate("document.addEventListener('finding', (event) => { document.title = event.detail.label; })")
-    page.click(f"#findings a[data-label={LIT}]")
-    expect(page).to_have_title(LIT)
-
-
 def test_dragging_sets_the_window_and_reset_brings_the_stored_one_back(open_page: OpenPage, film_path: str) -> None:
     page = open_page(film_path)
     open_film(page)
