@@ -65,6 +65,8 @@ class Augmentation:
     noise: float = _flag(0.03, "standard deviation of Gaussian noise at most")
     speckle: float = _flag(0.0, "standard deviation of noise in proportion to the pixel at most")
     jpeg: float = _flag(0.3, "probability of losses as by JPEG, of quality 30 to 95", _SHARE)
+    lettering: float = _flag(0.0, "probability of letters and numbers beside the lungs", _SHARE)
+    collimation: float = _flag(0.0, "probability of dark borders, as of a collimated film", _SHARE)
     erasing: float = _flag(0.0, "probability that a box is greyed out", _SHARE)
     mixup: float = _flag(0.0, "alpha of mixup")
 

@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from cxr.learning.marks import collimate, letter
 from cxr.tasks import Augmentation
 
 JPEG_BLOCK = 8  # pixels
@@ -29,8 +30,9 @@ LUMINANCE = (
 
 
 def augment(films: Tensor, size: int, how: Augmentation, generator: Generator) -> Tensor:
-    """(N, 1, H, W) -> (N, 1, size, size), in [0, 1], moved, regraded, softened and roughened as `how` allows."""
+    """(N, 1, H, W) -> (N, 1, size, size), in [0, 1], each film changed as far as `how` allows."""
     films = _move(films, size, how, generator)
+    films = letter(collimate(films, how.collimation, generator), how.lettering, generator)
     films = _soften(films, how, generator)
     films = _regrade(films, how, generator)
     films = _roughen(films, how, generator).clamp(0.0, 1.0)
