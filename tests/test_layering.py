@@ -31,11 +31,12 @@ WINGS = {
     "cxr.cards": ("measured", "sources", "retraining", "card", "blocks", "results", "sections", "formats"),
     "cxr.learning": (
         "memory", "faults", "losses", "marks", "augment", "tables", "csv_layouts", "folder_layouts", "packing",
-        "datasets", "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models", "explain",
-        "schedule", "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs", "training",
-        "looking", "deletion", "references", "calibration", "figures", "evaluation", "reliability", "appraisal", "charts",
-        "evaluation_report", "export", "release", "checks", "training_command", "remote_command", "testing_command",
-        "commands", "check_pictures", "check_variants", "check_net", "check_training", "check_command",
+        "datasets", "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models",
+        "explain", "schedule", "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs",
+        "training", "looking", "deletion", "references", "calibration", "figures", "evaluation", "reliability",
+        "appraisal", "charts", "evaluation_report", "export", "release", "checks", "training_command",
+        "remote_command", "testing_command", "commands", "check_pictures", "check_variants", "check_net",
+        "check_training", "check_command",
     ),
     "cxr.reading": (
         "engine", "site", "derived", "report", "table", "check", "preparation", "reader", "readers", "labels",
