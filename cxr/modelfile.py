@@ -42,8 +42,8 @@ OUTPUTS = ("logits", "maps", "distance")  # (N, K), (N, K, h, w), (N,)
 class Platt:
     """slope * logit + intercept: under a sigmoid Platt scaling (Platt 1999).
 
-    Under a softmax it is temperature scaling (Guo et al. 2017): slope 1 / T and intercept 0, alike for all classes; a
-    site's own calibration has an intercept for each class too (Alexandari et al. 2020).
+    Under a softmax it is temperature scaling (Guo et al. 2017): slope 1 / T and intercept 0, alike for all classes.
+    Where classes have other shares than in training, each has an intercept too (Alexandari et al. 2020).
     """
 
     slope: float = 1.0

@@ -1,5 +1,6 @@
 """Logits become probabilities, and probabilities get operating points and intervals: all found on labelled films."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from cxr.errors import TrainingDataError
 from cxr.metrics import bootstrap_draws, operating_thresholds, sensitivity_specificity
 from cxr.modelfile import KINDS, OperatingPoint, Platt, Resampled, apply_calibration, drawn_logits, scaling_of
 from cxr.scaling import Fit, one_temperature, platt_of_each, temperature_and_shifts
+from cxr.tasks import Recipe
 from cxr.uncertainty import DRAWS, intervals
 
 T = TypeVar("T")
@@ -18,7 +20,7 @@ FILMS_AT_ONCE = 1000  # of which all draws are held in memory
 DIGITS = 5  # significant ones of what is stored of each draw: a probability moves by less than 0.0001
 # By kind of task. A model is calibrated on films like those that it learned from.
 MODEL_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": one_temperature}
-# A site has other shares of each class, which a temperature alone cannot follow.
+# A site has other shares of each class than a model has learned, which a temperature alone cannot follow.
 SITE_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": temperature_and_shifts}
 
 
@@ -68,6 +70,18 @@ class Calibration:
             operating_points={name: others(points) for name, points in self.operating_points.items()},
             resampled=others(self.resampled),
         )
+
+
+def fits_for(recipes: Sequence[Recipe]) -> dict[str, Fit]:
+    """How a model of these recipes is calibrated: a training that weighs the classes alike learns other shares too."""
+    moved = any("weighted" in r.loss or r.sampling == "balanced" or r.normal_share < 1 for r in recipes)
+    return SITE_FITS if moved else MODEL_FITS
+
+
+def fits_of(calibration: Calibration) -> dict[str, Fit]:
+    """How a model's calibration was made."""
+    shifted = any(platt.intercept for platt in calibration.platt.values())
+    return SITE_FITS if shifted else MODEL_FITS
 
 
 def calibrate(

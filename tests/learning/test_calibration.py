@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 
 from cxr.errors import TrainingDataError
-from cxr.learning.calibration import calibrate, halves, out_of_fold, patients_of_each
+from cxr.learning.calibration import (
+    MODEL_FITS,
+    SITE_FITS,
+    calibrate,
+    fits_for,
+    fits_of,
+    halves,
+    out_of_fold,
+    patients_of_each,
+)
 from cxr.modelfile import Platt, apply_calibration
 from cxr.scaling import fit_platt, fit_temperature, sigmoid, softmax
+from cxr.tasks import Recipe
 from cxr.uncertainty import DRAWS
 
 LABELS = ("covid", "pneumonia", "normal")
@@ -118,3 +128,14 @@ def test_what_a_half_lacks_cannot_be_measured() -> None:
 def test_patients_are_counted_once_on_each_side() -> None:
     truth = np.array([[1], [1], [0], [np.nan]], np.float32)
     assert patients_of_each(truth, np.array(["a", "a", "a", "b"])).tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("recipe", [Recipe(loss="weighted_cross_entropy"), Recipe(sampling="balanced")])
+def test_a_training_that_weighs_classes_alike_is_put_right_by_shifts(recipe: Recipe) -> None:
+    truth = np.repeat(np.eye(3, dtype=np.float32), (80, 15, 5), axis=0)
+    logits = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32) + truth
+    plain, weighted = (calibrate(logits, truth, LABELS, "multiclass", fits=fits_for([r])) for r in (Recipe(), recipe))
+    assert plain.probabilities(logits).mean(axis=0) == pytest.approx([0.4, 0.31, 0.29], abs=0.06)
+    assert weighted.probabilities(logits).mean(axis=0) == pytest.approx([0.8, 0.15, 0.05], abs=0.03)
+    assert fits_of(plain) is MODEL_FITS
+    assert fits_of(weighted) is SITE_FITS
