@@ -157,6 +157,7 @@ ADULTS = "adults, frontal films"
 CHILDREN = "children of one to five years, frontal films"
 CHILDREN_YEARS = (1.0, 6.0)
 COVID_ERA = "adults with films like those of the first COVID-19 waves"
+TITLES = {"covid": "COVID-19"}  # label -> how people write it, where that is not the label with a capital letter
 HEALTHY = frozenset({"normal", "No_Finding"})  # labels that raise no alarm
 
 # What the published systems share: Adam at one rate for all layers, and the last weights as they are.

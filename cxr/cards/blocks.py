@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from cxr.metrics import Interval
+from cxr.tasks import TITLES
 
 NOT_MEASURED = "Not measured."
 
@@ -41,7 +42,7 @@ class Section:
 
 def readable(label: str) -> str:
     text = label.replace("_", " ")
-    return text[:1].upper() + text[1:]
+    return TITLES.get(label) or text[:1].upper() + text[1:]
 
 
 def films_of(films: int, patients: int) -> str:

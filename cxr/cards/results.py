@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from cxr.cards.blocks import NOT_MEASURED, Block, Paragraph, Table, films_of, number, readable, shown
 from cxr.cards.card import Described
 from cxr.cards.measured import Measured, Reliability, Result
-from cxr.modelfile import POINT_SETS
+from cxr.modelfile import POINT_SETS, ModelInfo
 
 CHANCE = 0.5  # AUROC of answers drawn by lot
 
@@ -58,14 +58,21 @@ def _at_point(measured: Measured | None, name: str, label: str) -> tuple[str, st
 
 
 def calibration(model: Described, measured: Measured | None) -> Iterator[Block]:
-    method = "one temperature for all classes" if model.info.kind == "multiclass" else "Platt scaling of each finding"
-    yield Paragraph(f"By {method}, on validation films; intervals from {_draws(model)} refits to resampled patients.")
+    method, draws = _method(model.info), _draws(model)
+    yield Paragraph(f"By {method}, on validation films; intervals from {draws} refits to resampled patients.")
     if measured is None or not measured.reliability:
         yield Paragraph(f"ECE and Brier score, before and after: {NOT_MEASURED.lower()}")
         return
     for found in measured.reliability:
         yield _errors(found)
         yield Paragraph(_bins(found))
+
+
+def _method(info: ModelInfo) -> str:
+    if info.kind == "multilabel":
+        return "Platt scaling of each finding"
+    shifted = any(platt.intercept for platt in info.platt.values())
+    return "one temperature for all classes" + (" and an intercept of each" if shifted else "")
 
 
 def _errors(found: Reliability) -> Table:

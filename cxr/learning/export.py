@@ -16,8 +16,10 @@ from cxr.modelfile import METADATA_KEY, OUTPUTS, ModelInfo
 
 OPSET = 18
 COMPONENTS = 64  # principal directions of the feature space that `distance` measures one by one
-# Numbers in a weight below which it gets 16 bits: the first layers, small, and whose rounding all others amplify.
+# Numbers in a weight from which it is stored in 8 bits, and from which in 16. Smaller ones keep their 32: those of
+# first and of depthwise layers weigh next to nothing, and all others amplify their rounding.
 SMALLEST_QUANTISED = 150_000
+SMALLEST_HALVED = 10_000
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def to_onnx(module: nn.Module, example: Tensor, outputs: tuple[str, ...]) -> onn
 
 
 def store_in_8_bits(graph: onnx.ModelProto) -> None:
-    """Replace each large weight by int8 with one scale for each output channel, and each small one by float16.
+    """Replace each large weight by int8 with one scale for each output channel, each smaller one by float16.
 
     Storage only: a DequantizeLinear or a Cast in front of the layer gives float32 back. int8 is symmetric, so the zero
     point is 0.
@@ -120,7 +122,7 @@ def store_in_8_bits(graph: onnx.ModelProto) -> None:
         values = numpy_helper.to_array(weights[name])
         if values.size >= SMALLEST_QUANTISED:
             _quantise(graph, weights[name], values)
-        else:
+        elif values.size >= SMALLEST_HALVED:
             _halve(graph, weights[name], values)
 
 

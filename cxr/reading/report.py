@@ -15,7 +15,7 @@ from cxr.films.film import Film, Metadata
 from cxr.films.prepare import Box
 from cxr.films.reasons import REFUSE, WARN, Reason
 from cxr.modelfile import MAPS, POINT_SETS, OperatingPoint, SiteSample
-from cxr.tasks import HEALTHY
+from cxr.tasks import HEALTHY, TITLES
 
 DISCLAIMER = "For research and education. Not a medical device: no decision about a patient may rest on it."
 
@@ -42,7 +42,7 @@ class Finding:
 
 def title_of(label: str) -> str:
     """The label as people write it: `Pleural_Thickening` -> `Pleural thickening`."""
-    return label.replace("_", " ").capitalize()
+    return TITLES.get(label) or label.replace("_", " ").capitalize()
 
 
 def findings_of(
