@@ -146,6 +146,7 @@ def show_problem(error: CxrError) -> AnyResponse:
 def ask_to_sign_in(error: SignInNeeded) -> AnyResponse:
     """Whoever opens a page is led to the form and back; programs, scripts and forms are told, with 401."""
     opens = request.method in READS and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    opens &= not wants_json()  # plain http sends no Sec-Fetch-Mode
     target = request.full_path.rstrip("?") if opens else urlsplit(request.referrer or "").path
     address = url_for("people.sign_in", next=_inside(target))
     if wants_json():
