@@ -44,13 +44,13 @@ class FilmReport:
         return [(_head(answer), answer.text) for answer in told]
 
     @property
-    def verdicts(self) -> str:
-        """Who said what of which finding, those of the first finding first; empty when nobody did."""
+    def verdicts(self) -> list[str]:
+        """A line for each finding that was answered: who said what of it."""
         said = []
         for finding in self.report.ranked():
-            verdicts = [f"{name} {', '.join(signed(a) for a in given)}" for name, given in self._given(finding)]
-            said += [f"{finding.title}: {'; '.join(verdicts)}."] if verdicts else []
-        return " ".join(said)
+            verdicts = [f"{name}: {', '.join(map(signed, answers))}" for name, answers in self._given(finding)]
+            said += [" · ".join([finding.title, *verdicts])] if verdicts else []
+        return said
 
     @property
     def check(self) -> list[str]:

@@ -38,7 +38,7 @@ def find_report(film_id: str) -> Report:
 def report_of(film: FilmRow) -> Report:
     """Raises Conflict when the film has no report."""
     if film.report is None or film.state == State.REFUSED:
-        raise Conflict(f"The film is {film.state}, so nothing was read in it yet; look at its page for the reason.")
+        raise Conflict(f"There is no reading of this film, which is {film.state}; look at its page for the reason.")
     return film.report.restore()
 
 

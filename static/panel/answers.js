@@ -1,6 +1,7 @@
 // Saves each answer as soon as it is given, says so, and keeps what could not be saved until it can.
 
 import { SignedOut, signInBeside, validateSignedIn } from "../signed-out.js";
+import { Gone } from "../viewer/pixels.js";
 
 const forms = [...document.querySelectorAll("form.answer")];
 const unsaved = new Map(); // form -> what the desk does not have yet, as FormData
@@ -38,6 +39,7 @@ async function send(form, body) {
   if (answer.ok) return;
   await validateSignedIn(answer);
   const told = await answer.json().catch(() => ({}));
+  if (answer.status === 404) throw new Gone(told.error);
   throw new Error(told.error ?? `The desk answered with HTTP ${answer.status}.`);
 }
 
@@ -67,7 +69,7 @@ function failed(form, problem) {
   const again = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Try again" });
   again.addEventListener("click", () => save(form));
   const why = problem instanceof SignedOut ? signInBeside(problem.address) : [`${problem.message} `];
-  say(form, "Not saved. ", ...why, again);
+  say(form, "Not saved. ", ...why, ...(problem instanceof Gone ? [] : [again]));
   form.querySelector(".state").classList.add("bad");
 }
 

@@ -184,6 +184,19 @@ def test_a_distance_says_its_unit_and_where_it_was_measured(call: Call, spacing:
     assert call("measure", "lengthText", LINE, FILM, spacing) == text
 
 
+@pytest.mark.parametrize(
+    ("end", "begin", "place"),
+    [
+        ({"x": 200, "y": 90}, {"x": 100, "y": 90}, {"x": 210, "y": 90}),
+        ({"x": 200, "y": 90}, {"x": 300, "y": 90}, {"x": 90, "y": 90}),
+        ({"x": 390, "y": 90}, {"x": 300, "y": 90}, {"x": 296, "y": 72}),
+        ({"x": 20, "y": 10}, {"x": 90, "y": 10}, {"x": 4, "y": 28}),
+    ],
+)
+def test_a_length_is_written_where_the_pane_has_room(call: Call, end: Any, begin: Any, place: Any) -> None:
+    assert call("measure", "besideEnd", end, begin, 100, 400) == place
+
+
 def test_every_key_has_a_command_and_stands_in_the_documents(browser: Browser, address: str) -> None:
     with browser.new_context(base_url=address) as context:
         page = context.new_page()

@@ -94,7 +94,7 @@ def test_verdicts_are_counted_beside_the_finding_and_names_stand_below(told: Fil
     answers = [Answer("Mass", verdict, "", by, person_id=person) for verdict, by, person in given]
     page = _page(dataclasses.replace(told, answers=answers))
     assert "3 agree, 1 disagree" in page
-    assert "Mass: agree René, Dr C, without a name; disagree Dr B (typed name)." in page
+    assert "Mass · agree: René, Dr C, without a name · disagree: Dr B (typed name)" in page
 
 
 def test_accents_that_come_apart_from_their_letters_are_set_upon_them(told: FilmReport) -> None:
