@@ -66,6 +66,7 @@ function mark(form, verdict) {
 }
 
 function failed(form, problem) {
+  if (problem instanceof Gone) unsaved.delete(form); // nobody need be kept from leaving
   const again = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Try again" });
   again.addEventListener("click", () => save(form));
   const why = problem instanceof SignedOut ? signInBeside(problem.address) : [`${problem.message} `];
