@@ -6,7 +6,8 @@ const PAUSES_S = [1, 3, 8, 20]; // after a lost connection
 const BUSY_S = 5; // where a busy desk does not say how long
 const MOST_BUSY = 12; // times that a busy desk is waited for
 const STALLED_S = 30; // without a byte sent: the connection is lost, whatever the browser thinks
-const SILENT_S = 60; // after the last byte was sent; a film takes the desk a second, a ZIP file of them minutes
+const SILENT_S = 60; // after the last byte was sent, and what a slow desk needs to read so many bytes
+const READ_PER_S = 2 ** 20; // bytes
 const POLL_S = 1;
 
 export class Lost extends Error {}
@@ -53,7 +54,7 @@ function post(address, fields, key, progress, silent) {
     const request = new XMLHttpRequest();
     const lose = () => reject(new Lost("The connection was lost."));
     const guard = watch(STALLED_S, () => request.abort());
-    const patience = watch(SILENT_S, () => silent(() => request.abort()));
+    const patience = watch(SILENT_S + fields.get("film").size / READ_PER_S, () => silent(() => request.abort()));
     request.open("POST", address);
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("Idempotency-Key", key);
