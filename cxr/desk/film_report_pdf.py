@@ -28,6 +28,7 @@ RIGHT_TO_LEFT = range(0x0590, 0x0900)  # Hebrew to Arabic
 MARGIN, GAP, LEADING = 40.0, 11.0, 1.32
 MOST_REASONS = 3  # of the film check and notes on the file, for which there is room
 MOST_VERDICT_LINES = 6
+COMMENT_LINES = 3  # that are kept for comments, or to say how many there are
 PICTURE = 196.0  # height of the two pictures
 COLUMNS = (0.0, 176.0, 236.0, 300.0, 322.0, 392.0)  # where they begin; those of figures end there
 HEADINGS = ("Finding", "Probability", "95 % interval", "Operating point", "Model", "Clinicians")
@@ -218,7 +219,8 @@ def _draw_remarks(page: Page, told: FilmReport) -> None:
     page.y -= 5
     if told.verdicts:
         page.write("Clinicians’ verdicts", 8.2, BOLD)
-        page.write("\n".join(told.verdicts), 8, most=MOST_VERDICT_LINES)
+        most = min(MOST_VERDICT_LINES, page.room(8) - COMMENT_LINES)
+        page.write("\n".join(told.verdicts), 8, most=max(1, most))
         page.y -= 5
     _draw_comments(page, told)
 
