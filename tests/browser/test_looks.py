@@ -199,25 +199,6 @@ def test_forced_colours_keep_what_is_chosen_apart(open_page: OpenPage, shoot: Sh
     assert page.eval_on_selector("nav [aria-current]", "e => getComputedStyle(e).borderTopStyle") == "solid"
 
 
-def test_forced_colours_keep_the_chosen_finding_and_pressed_buttons_apart(
-    open_page: OpenPage, film_path: str, shoot: Shoot
-) -> None:
-    page = open_page(f"{film_path}?finding={LIT}", forced_colors="active")
-    open_film(page)
-    page.locator(f"[data-label={LIT}] + form").get_by_role("button", name="Agree", exact=True).click()
-    expect(page.locator(f"[data-label={LIT}] .said")).to_have_text("agree")
-    shoot(page, "film-forced-colours")
-    colours = "all => [...new Set(all.map((e) => getComputedStyle(e)[%s]))]"
-    for buttons in (".toolbar button", ".tool-row button", f"[data-label={LIT}] + form .verdicts [aria-pressed]"):
-        on, off = (
-            page.eval_on_selector_all(f"{buttons}{which}", colours % "'backgroundColor'")
-            for which in ("[aria-pressed=true]", ":not([aria-pressed=true])")
-        )
-        assert len(on) == 1 and on[0] not in off, buttons
-    (chosen,) = page.eval_on_selector_all("#findings a[aria-current]", colours % "'borderLeftColor'")
-    assert chosen not in page.eval_on_selector_all("#findings a:not([aria-current])", colours % "'borderLeftColor'")
-
-
 def test_the_results_page_is_light_and_soon_there(open_page: OpenPage, film_path: str) -> None:
     """Bytes as they go over the line. The first paint is written down and not asserted: a busy machine is no fault."""
     page = open_page(film_path)

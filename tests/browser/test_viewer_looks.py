@@ -1,7 +1,7 @@
 """The viewer in all themes and sizes, and how long it takes to draw."""
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import LIT, SCREENSHOTS, OpenPage, Shoot, open_film
 from tests.browser.looks import THEMES, assert_accessible, wearing
@@ -14,6 +14,25 @@ SIZES = {
     "tablet": {"width": 820, "height": 1100},
     "wide": {"width": 2560, "height": 1300},
 }
+
+
+def test_forced_colours_keep_the_chosen_finding_and_pressed_buttons_apart(
+    open_page: OpenPage, film_path: str, shoot: Shoot
+) -> None:
+    page = open_page(f"{film_path}?finding={LIT}", forced_colors="active")
+    open_film(page)
+    page.locator(f"[data-label={LIT}] + form").get_by_role("button", name="Agree", exact=True).click()
+    expect(page.locator(f"[data-label={LIT}] .said")).to_have_text("agree")
+    shoot(page, "film-forced-colours")
+    colours = "all => [...new Set(all.map((e) => getComputedStyle(e)[%s]))]"
+    for buttons in (".toolbar button", ".tool-row button", f"[data-label={LIT}] + form .verdicts [aria-pressed]"):
+        on, off = (
+            page.eval_on_selector_all(f"{buttons}{which}", colours % "'backgroundColor'")
+            for which in ("[aria-pressed=true]", ":not([aria-pressed=true])")
+        )
+        assert len(on) == 1 and on[0] not in off, buttons
+    (chosen,) = page.eval_on_selector_all("#findings a[aria-current]", colours % "'borderLeftColor'")
+    assert chosen not in page.eval_on_selector_all("#findings a:not([aria-current])", colours % "'borderLeftColor'")
 
 
 @pytest.mark.parametrize("theme", THEMES)
