@@ -2,12 +2,24 @@
 
 const form = document.getElementById("theme");
 
-form.addEventListener("submit", (event) => {
+form.addEventListener("submit", async (event) => {
   event.preventDefault();
   wear(event.submitter);
-  form.hidePopover();
-  fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), redirect: "manual" });
+  form.querySelector("[role=alert]")?.remove();
+  if (await kept(new FormData(form, event.submitter))) form.hidePopover();
+  else told("Worn on this page, but not kept for the next one: the desk did not take it. Choose it again later.");
 });
+
+/** Whether the desk took the choice: it then leads back to the page, which nobody follows. */
+async function kept(choice) {
+  const answer = await fetch(form.action, { method: "POST", body: choice, redirect: "manual" }).catch(() => null);
+  return answer?.type === "opaqueredirect";
+}
+
+function told(sentence) {
+  const note = Object.assign(document.createElement("p"), { role: "alert", textContent: sentence });
+  form.append(note);
+}
 
 function wear(button) {
   document.documentElement.dataset.theme = button.value;

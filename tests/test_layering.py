@@ -46,7 +46,7 @@ WINGS = {
         "extensions", "migrations", "tables", "people_tables", "audit", "tries", "people", "sessions", "visitors",
         "trail", "faults",
         "answers", "keys", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake", "zips",
-        "uploads", "views", "forms", "cards", "looks", "answers_views", "pages", "viewing", "api", "film_report",
+        "uploads", "views", "forms", "cards", "looks", "answers_views", "film_report", "pages", "viewing", "api",
         "film_report_pdf", "film_report_views", "people_pages", "audit_pages", "door", "app", "serve",
     ),
 }  # fmt: skip

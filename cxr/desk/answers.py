@@ -1,12 +1,13 @@
 """What clinicians say of a film and of the model's findings in it. Never part of the model's report."""
 
 import time
+import unicodedata
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from cxr.desk.tables import AnswerRow, FilmRow
@@ -25,8 +26,20 @@ class Answer:
     label: str
     verdict: str = ""  # one of VERDICTS; empty: none
     text: str = ""
-    by: str = ""  # whoever gives no name is one person with all others who give none
+    by: str = ""  # the account's name, or what somebody typed, which nobody checked
     at: float = 0.0  # seconds since 1970, UTC
+    person_id: int | None = None  # the account; None: nobody was signed in
+    browser: str = ""  # where nobody was signed in and no name was typed: in which browser's session
+
+    @property
+    def person(self) -> tuple[int | None, str, str]:
+        """Equal for the answers of one person: the account, else the typed name, else the browser."""
+        return self.person_id, self.by, self.browser
+
+    @property
+    def signature(self) -> str:
+        """Who says it, and whether that was checked; empty without a name."""
+        return f"{self.by} (typed name)" if self.by and self.person_id is None else self.by
 
     @property
     def is_empty(self) -> bool:
@@ -38,7 +51,16 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: null where nothing was said, and for the film as a whole."""
-        return asdict(self) | {"label": self.label or None, "verdict": self.verdict or None}
+        label, verdict = self.label or None, self.verdict or None
+        signed_in = self.person_id is not None
+        return {
+            "label": label,
+            "verdict": verdict,
+            "text": self.text,
+            "by": self.by,
+            "signed_in": signed_in,
+            "at": self.at,
+        }
 
 
 def new_answer(label: str, verdict: str = "", text: str = "", by: str = "") -> Answer:
@@ -59,17 +81,17 @@ def _validate_length(what: str, text: str, most: int) -> None:
 
 
 def _clean(text: str) -> str:
-    """Without control characters but for line ends, and without space around it."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    """Composed (NFC), without control characters but for line ends, and without space around it."""
+    lines = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join("".join(c for c in line if c.isprintable()) for line in lines).strip()
 
 
 def latest(history: Iterable[Answer]) -> list[Answer]:
     """The answer of each person to each finding that counts, the oldest first; withdrawn ones are left out."""
-    newest: dict[tuple[str, str], Answer] = {}
+    newest: dict[tuple[Any, ...], Answer] = {}
     for answer in history:
-        newest.pop((answer.label, answer.by), None)  # so that the order is that of the answers that count
-        newest[answer.label, answer.by] = answer
+        newest.pop((answer.label, answer.person), None)  # so that the order is that of the answers that count
+        newest[answer.label, answer.person] = answer
     return [answer for answer in newest.values() if not answer.is_empty]
 
 
@@ -84,7 +106,7 @@ class Answers:
 
         Raises NotFound when the film is gone.
         """
-        mine = (AnswerRow.film_id == film_id) & (AnswerRow.label == answer.label) & (AnswerRow.by == answer.by)
+        mine = (AnswerRow.film_id == film_id) & (AnswerRow.label == answer.label) & _is_of(answer)
         with self._write() as session:  # from here on nobody else writes
             if session.get(FilmRow, film_id) is None:
                 raise NotFound("The film was deleted meanwhile, so the answer was not saved. See the list of films.")
@@ -101,5 +123,11 @@ class Answers:
             return [_restore(row) for row in rows]
 
 
+def _is_of(answer: Answer) -> ColumnElement[bool]:
+    """Rows of the same person."""
+    account = AnswerRow.person_id.is_not_distinct_from(answer.person_id)  # two without an account are alike in that
+    return account & (AnswerRow.by == answer.by) & (AnswerRow.browser == answer.browser)
+
+
 def _restore(row: AnswerRow) -> Answer:
-    return Answer(row.label, row.verdict, row.text, row.by, row.at)
+    return Answer(row.label, row.verdict, row.text, row.by, row.at, row.person_id, row.browser)

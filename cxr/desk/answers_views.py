@@ -1,7 +1,8 @@
 """Answers as pages and programs send them."""
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, request, session, url_for
@@ -16,31 +17,34 @@ from cxr.errors import BadRequest, NotFound
 answers = Blueprint("answers", __name__)
 FIELDS = ("label", "verdict", "text", "by")
 NAME = "answered_by"  # where the browser's session keeps the name, so that it is given once
+BROWSER = "answered_from"  # and what tells it from others whose people give no name
 
 
 @dataclass(frozen=True)
 class Said:
     """The answers to a film as its page shows them."""
 
-    by: str  # the name under which this browser answers
+    me: Answer  # an empty one of whoever looks at the page
     all: list[Answer]
 
     def mine(self, label: str) -> Answer:
-        return next((a for a in self.all if (a.label, a.by) == (label, self.by)), Answer(label))
+        return next((a for a in self.all if (a.label, a.person) == (label, self.me.person)), Answer(label))
 
     def others(self, label: str) -> list[Answer]:
-        return [a for a in self.all if a.label == label and a.by != self.by]
+        return [a for a in self.all if a.label == label and a.person != self.me.person]
 
 
 def said_of(film: FilmRow) -> Said:
-    return Said(_signed() or session.get(NAME, ""), latest(intake().store.answers.history(film.id)))
+    me = _signed(Answer(WHOLE_FILM, by=session.get(NAME, "")), _browser())
+    return Said(me, latest(intake().store.answers.history(film.id)))
 
 
 @answers.post("/films/<film_id>/answers")
 def answer(film_id: str) -> AnyResponse:
     """Of a form: the script of the page wants JSON, a browser without it the page again."""
-    given = take_answer(film_id, {name: request.form.get(name, "") for name in FIELDS})
-    if not _signed() and session.get(NAME) != given.by:
+    fields = {name: request.form.get(name, "") for name in FIELDS}
+    given = take_answer(film_id, fields, _browser())
+    if given.person_id is None and session.get(NAME) != given.by:
         session[NAME] = given.by
     if wants_json():
         return answers_json(film_id)
@@ -54,15 +58,16 @@ def answered_by(film_id: str) -> AnyResponse:
     return redirect(url_for("pages.film", film_id=find_film(film_id).id), 303)
 
 
-def take_answer(film_id: str, fields: Mapping[str, Any]) -> Answer:
+def take_answer(film_id: str, fields: Mapping[str, Any], browser: str = "") -> Answer:
     """Keep an answer with the `FIELDS` that are given, unless it repeats the person's latest one.
+
+    `browser` tells people apart who are not signed in and give no name; programs that give none are one.
 
     Raises:
         NotFound: no such film, or its report has no such finding.
         BadRequest: a field too many, too long, or no text.
     """
-    validated = _validate_fields(fields)
-    given = new_answer(**validated | ({"by": _signed()} if _signed() else {}))
+    given = _signed(new_answer(**_validate_fields(fields)), browser)
     film = find_film(film_id)
     if given.label != WHOLE_FILM:
         _validate_label(film, given.label)
@@ -70,9 +75,16 @@ def take_answer(film_id: str, fields: Mapping[str, Any]) -> Answer:
     return given
 
 
-def _signed() -> str:
-    """The name of the account, under which its person answers; empty where nobody signs in."""
-    return visitor().name if visitor().person_id is not None else ""
+def _signed(given: Answer, browser: str) -> Answer:
+    """The answer as that of the account; without one as that of the typed name, else as the browser's."""
+    who = visitor()
+    if who.person_id is not None:
+        return replace(given, by=who.name, person_id=who.person_id)
+    return given if given.by else replace(given, browser=browser)
+
+
+def _browser() -> str:
+    return str(session.setdefault(BROWSER, secrets.token_hex(8)))
 
 
 def answers_json(film_id: str) -> Response:

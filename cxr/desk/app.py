@@ -37,7 +37,7 @@ from cxr.desk.views import settings as desk_settings
 from cxr.desk.visitors import visitor
 from cxr.errors import CxrError, SettingError, SignInNeeded
 from cxr.reading.readers import Readers
-from cxr.reading.report import DISCLAIMER
+from cxr.reading.report import DISCLAIMER, title_of
 from cxr.settings import MIB, Settings
 from cxr.wording import meaning_of
 
@@ -108,7 +108,7 @@ def _equip(app: Flask) -> None:
     app.register_error_handler(HTTPException, answer_error)
     app.register_error_handler(OSError, _answer_system_error)
     app.json = _InGivenOrder(app)
-    for words in (moment, percent, interval, meaning_of):
+    for words in (moment, percent, interval, meaning_of, title_of):
         app.add_template_filter(words)
     app.jinja_env.globals.update(
         disclaimer=DISCLAIMER, version=__version__, task_of=task_of, trouble=trouble, visitor=visitor

@@ -4,7 +4,7 @@ import csv
 import io
 from dataclasses import dataclass
 
-from cxr.desk.answers import WHOLE_FILM, Answer
+from cxr.desk.answers import VERDICTS, WHOLE_FILM, Answer
 from cxr.desk.tables import FilmRow
 from cxr.desk.views import interval, marked, moment, percent
 from cxr.reading.report import Finding, Report, title_of
@@ -44,6 +44,15 @@ class FilmReport:
         return [(_head(answer), answer.text) for answer in told]
 
     @property
+    def verdicts(self) -> list[str]:
+        """A line for each finding that was answered: who said what of it."""
+        said = []
+        for finding in self.report.ranked():
+            verdicts = [f"{name}: {', '.join(map(signed, answers))}" for name, answers in self._given(finding)]
+            said += [" · ".join([finding.title, *verdicts])] if verdicts else []
+        return said
+
+    @property
     def check(self) -> list[str]:
         """What the film check and the file itself give to bear in mind."""
         told = [reason.text for reason in self.report.check.reasons]
@@ -52,29 +61,25 @@ class FilmReport:
 
     @property
     def model(self) -> list[str]:
-        model, site = self.report.model, self.report.model.calibration
-        calibrated = f"this site’s own of {site.date}, on {site.films} films" if site else "the model’s own"
-        versions = ", ".join(f"{name} {version}" for name, version in self.report.versions.items())
-        return [
-            f"{model.name} ({model.architecture}) for {model.audience} · read {moment(self.film.read_at or 0)}",
-            f"SHA-256 {model.sha256}",
-            f"Calibration: {calibrated}. Operating points by {model.points_title}. {versions}.",
-        ]
+        return told_of_model(self.film, self.report)
 
     def _row(self, finding: Finding) -> tuple[str, ...]:
         point = finding.operating_point
-        told = ", ".join(f"{a.verdict} ({a.by})" if a.by else a.verdict for a in self._verdicts(finding.label))
+        counts = ", ".join(f"{len(given)} {name}" for name, given in self._given(finding))
         return (
             finding.title,
             percent(finding.probability),
             interval(finding),
             percent(point.threshold) if point else "none",
             self._says(finding),
-            told,
+            counts,
         )
 
-    def _verdicts(self, label: str) -> list[Answer]:
-        return [answer for answer in self.answers if answer.label == label and answer.verdict]
+    def _given(self, finding: Finding) -> list[tuple[str, list[Answer]]]:
+        """The verdicts that were given of a finding, in their own order, and the answers with each."""
+        answers = [answer for answer in self.answers if answer.label == finding.label]
+        given = [(name, [answer for answer in answers if answer.verdict == name]) for name in VERDICTS]
+        return [(name, answers) for name, answers in given if answers]
 
     def _says(self, finding: Finding) -> str:
         if self.report.model.multiclass:
@@ -82,9 +87,25 @@ class FilmReport:
         return "above" if finding.above else "below" if finding.operating_point else "not calibrated"
 
 
+def told_of_model(film: FilmRow, report: Report) -> list[str]:
+    """What read the film and when, in lines for paper."""
+    model, site = report.model, report.model.calibration
+    calibrated = f"this site’s own of {site.date}, on {site.films} films" if site else "the model’s own"
+    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return [
+        f"{model.name} ({model.architecture}) for {model.audience} · read {moment(film.read_at or 0)}",
+        f"SHA-256 {model.sha256}",
+        f"Calibration: {calibrated}. Operating points by {model.points_title}. {versions}.",
+    ]
+
+
+def signed(answer: Answer) -> str:
+    return answer.signature or "without a name"
+
+
 def _head(answer: Answer) -> str:
     of = title_of(answer.label) if answer.label else "The film"
-    return " · ".join(filter(None, (of, answer.verdict, answer.by, moment(answer.at))))
+    return " · ".join(filter(None, (of, answer.verdict, answer.signature, moment(answer.at))))
 
 
 def film_csv(film: FilmRow, report: Report) -> str:

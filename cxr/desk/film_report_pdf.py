@@ -2,6 +2,7 @@
 
 import io
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ NO_GLYPH = "▯"  # for letters that the font lacks, or that would need setting 
 RIGHT_TO_LEFT = range(0x0590, 0x0900)  # Hebrew to Arabic
 MARGIN, GAP, LEADING = 40.0, 11.0, 1.32
 MOST_REASONS = 3  # of the film check and notes on the file, for which there is room
+MOST_VERDICT_LINES = 6
+COMMENT_LINES = 3  # that are kept for comments, or to say how many there are
 PICTURE = 196.0  # height of the two pictures
 COLUMNS = (0.0, 176.0, 236.0, 300.0, 322.0, 392.0)  # where they begin; those of figures end there
 HEADINGS = ("Finding", "Probability", "95 % interval", "Operating point", "Model", "Clinicians")
@@ -97,9 +100,10 @@ class Page:
 
 
 def settable(text: str, font: str = PLAIN) -> str:
-    """The text with `NO_GLYPH` for each letter that cannot be set."""
+    """The text with `NO_GLYPH` for each letter that cannot be set; accents become part of their letters (NFC)."""
     known = pdfmetrics.getFont(font).face.charToGlyph
-    return "".join(c if ord(c) in known and ord(c) not in RIGHT_TO_LEFT else NO_GLYPH for c in text)
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(c if ord(c) in known and ord(c) not in RIGHT_TO_LEFT else NO_GLYPH for c in composed)
 
 
 def _lines(text: str, font: str, size: float, width: float, most: int) -> list[str]:
@@ -205,7 +209,7 @@ def _draw_foot(page: Page, told: FilmReport) -> None:
 
 
 def _draw_remarks(page: Page, told: FilmReport) -> None:
-    """The film check, then comments as long as there is room; how many more there are is said."""
+    """The film check, who gave which verdict, then comments as long as there is room; how many more is said."""
     page.y -= 8
     page.write("Film check", 8.2, BOLD)
     for text in told.check[:MOST_REASONS]:
@@ -213,6 +217,15 @@ def _draw_remarks(page: Page, told: FilmReport) -> None:
     if len(told.check) > MOST_REASONS:
         page.write(f"… {len(told.check) - MOST_REASONS} more on the film’s page", 8)
     page.y -= 5
+    if told.verdicts:
+        page.write("Clinicians’ verdicts", 8.2, BOLD)
+        most = min(MOST_VERDICT_LINES, page.room(8) - COMMENT_LINES)
+        page.write("\n".join(told.verdicts), 8, most=max(1, most))
+        page.y -= 5
+    _draw_comments(page, told)
+
+
+def _draw_comments(page: Page, told: FilmReport) -> None:
     comments = told.comments
     page.write("Clinicians’ comments" if comments else "No clinician’s comment", 8.2, BOLD if comments else PLAIN)
     for number, (head, text) in enumerate(comments):

@@ -95,9 +95,12 @@ class Intake:
         self._wake.set()
 
     def draw(self, row: FilmRow, picture: Callable[[Film], T]) -> T:
-        """A picture of the film, which is decoded again from its stored bytes; both within one slot."""
+        """A picture of the film, which is decoded again from its stored bytes; both within one slot.
+
+        Raises NotFound when the film was deleted meanwhile.
+        """
         with self._slots:
-            return picture(self._film(self.store.content(row)))
+            return picture(self._film(self._content(row)))
 
     def pick_up(self) -> int:
         """Read the films whose lease ran out, here or in a process that died; how many.
@@ -140,6 +143,14 @@ class Intake:
         for token in discarded:
             self.heatmaps.delete(token)
         self.store.forget_heatmaps([token for token in discarded if not self.heatmaps.holds(token)])
+
+    def _content(self, row: FilmRow) -> bytes:
+        """Raises NotFound for a film that was deleted after its row was looked up."""
+        try:
+            return self.store.content(row)
+        except FileNotFoundError:
+            self.store.film(row.id)
+            raise
 
     def _film(self, content: bytes) -> Film:
         """Views from the side and other body parts too: the film check judges them."""

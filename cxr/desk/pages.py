@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.answers_views import said_of
+from cxr.desk.film_report import told_of_model
 from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.trail import tells_of
 from cxr.desk.uploads import Taken, in_mib, take_in_all
@@ -85,6 +86,7 @@ def film(film_id: str) -> str:
         "intervals": any(row.finding.interval for row in rows),
         "others": intake().store.comparable(row),
         "said": said_of(row),
+        "told_of_model": told_of_model(row, report),
         "blind": blind_spots([f.label for f in report.findings], report.model.audience, report.model.kind),
     }
     return render_template("film.html", film=row, beside=beside, report=report, rows=rows, shown=shown, **told)

@@ -145,10 +145,12 @@ def show_problem(error: CxrError) -> AnyResponse:
 
 def ask_to_sign_in(error: SignInNeeded) -> AnyResponse:
     """Whoever opens a page is led to the form and back; programs, scripts and forms are told, with 401."""
-    opens = request.method in READS and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    scripted = wants_json()  # asked for first: over plain http browsers send no Sec-Fetch-Mode
+    opens = not scripted and request.method in READS
+    opens &= request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
     target = request.full_path.rstrip("?") if opens else urlsplit(request.referrer or "").path
     address = url_for("people.sign_in", next=_inside(target))
-    if wants_json():
+    if scripted:
         response = jsonify(error=str(error), status=error.status, sign_in=address)
         response.headers["WWW-Authenticate"] = "Bearer"
     elif opens:

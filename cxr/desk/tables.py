@@ -88,8 +88,10 @@ class AnswerRow(Base):
     label: Mapped[str] = mapped_column(String(64))  # empty: of the film as a whole
     verdict: Mapped[str] = mapped_column(String(16))  # empty: none, or withdrawn
     text: Mapped[str]
-    by: Mapped[str] = mapped_column(String(80))  # the name that the person gave; empty: none
+    by: Mapped[str] = mapped_column(String(80))  # the account's name, or the one that was typed; empty: none
     at: Mapped[float]
+    person_id: Mapped[int | None]  # the account, which is never deleted; None: nobody was signed in
+    browser: Mapped[str] = mapped_column(String(32), default="")  # tells those apart who gave no name at all
 
 
 class Refusal(Base):

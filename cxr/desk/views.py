@@ -9,7 +9,7 @@ from flask import request, url_for
 from cxr.desk.extensions import extension
 from cxr.desk.intake import Intake
 from cxr.desk.tables import UNREAD, FilmRow, State
-from cxr.desk.uploads import Taken
+from cxr.desk.uploads import Refused, Taken
 from cxr.errors import Conflict, NotFound
 from cxr.modelfile import ModelInfo
 from cxr.reading.report import DISCLAIMER, Finding, Report, title_of
@@ -38,7 +38,7 @@ def find_report(film_id: str) -> Report:
 def report_of(film: FilmRow) -> Report:
     """Raises Conflict when the film has no report."""
     if film.report is None or film.state == State.REFUSED:
-        raise Conflict(f"The film is {film.state}, so nothing was read in it yet; look at its page for the reason.")
+        raise Conflict(f"There is no reading of this film, which is {film.state}; look at its page for the reason.")
     return film.report.restore()
 
 
@@ -142,9 +142,17 @@ def film_summary(film: FilmRow) -> dict[str, Any]:
 
 def taken_json(taken: Taken) -> dict[str, Any]:
     """What became of each film of an upload."""
-    films = [film_summary(find_film(film_id)) for film_id in taken.films]
-    refused = [{"name": r.name, "error": str(r.error), "status": r.error.status} for r in taken.refused]
-    return {"films": films, "refused": refused, "links": {"page": url_for("pages.films", upload=taken.upload)}}
+    films, refused = [], list(taken.refused)
+    for film_id in taken.films:
+        try:
+            films.append(film_summary(find_film(film_id)))
+        except NotFound as gone:  # somebody else deleted it while the others were read
+            refused.append(Refused("a film of this upload", gone))
+    return {
+        "films": films,
+        "refused": [{"name": r.name, "error": str(r.error), "status": r.error.status} for r in refused],
+        "links": {"page": url_for("pages.films", upload=taken.upload)},
+    }
 
 
 def wants_json() -> bool:

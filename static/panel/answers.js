@@ -1,5 +1,8 @@
 // Saves each answer as soon as it is given, says so, and keeps what could not be saved until it can.
 
+import { SignedOut, signInBeside, validateSignedIn } from "../signed-out.js";
+import { Gone } from "../viewer/pixels.js";
+
 const forms = [...document.querySelectorAll("form.answer")];
 const unsaved = new Map(); // form -> what the desk does not have yet, as FormData
 let queue = Promise.resolve(); // one answer at a time, in the order given: the last must be the one that counts
@@ -10,7 +13,7 @@ function save(form, verdict = chosen(form)) {
   say(form, "Saving");
   queue = queue.then(() => send(form, sent)).then(
     () => saved(form, sent),
-    (problem) => failed(form, problem.message),
+    (problem) => failed(form, problem),
   );
 }
 
@@ -34,7 +37,9 @@ async function send(form, body) {
     throw new Error("The connection is lost. Your answer stays on this page.");
   });
   if (answer.ok) return;
+  await validateSignedIn(answer);
   const told = await answer.json().catch(() => ({}));
+  if (answer.status === 404) throw new Gone(told.error);
   throw new Error(told.error ?? `The desk answered with HTTP ${answer.status}.`);
 }
 
@@ -60,10 +65,12 @@ function mark(form, verdict) {
   form.parentElement.querySelector(".said").textContent = [verdict, others].filter(Boolean).join(", ");
 }
 
-function failed(form, sentence) {
+function failed(form, problem) {
+  if (problem instanceof Gone) unsaved.delete(form); // nobody need be kept from leaving
   const again = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Try again" });
   again.addEventListener("click", () => save(form));
-  say(form, `Not saved. ${sentence} `, again);
+  const why = problem instanceof SignedOut ? signInBeside(problem.address) : [`${problem.message} `];
+  say(form, "Not saved. ", ...why, ...(problem instanceof Gone ? [] : [again]));
   form.querySelector(".state").classList.add("bad");
 }
 

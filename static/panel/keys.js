@@ -1,5 +1,6 @@
 // Single letters: to the films beside this one, and to answer the chosen finding.
 
+import { recall } from "../viewer/kept.js";
 import { meansElse } from "../viewer/keys.js";
 
 const VERDICTS = { a: "agree", d: "disagree", u: "unsure" };
@@ -11,9 +12,10 @@ function target(letter) {
   return VERDICTS[key] && document.querySelector(`${CHOSEN} button[value=${VERDICTS[key]}]`);
 }
 
-/** The viewer's help has the switch for all single keys. */
+/** The viewer's help has the switch for all single keys; a film that was not read has no viewer, and keeps to it. */
 function switchedOff() {
-  return document.getElementById("shortcuts")?.checked === false;
+  const onThisPage = document.getElementById("shortcuts")?.checked;
+  return (onThisPage ?? recall().shortcuts) === false;
 }
 
 addEventListener("keydown", (event) => {

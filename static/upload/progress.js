@@ -1,5 +1,7 @@
 // What the page shows of each file, and of all together.
 
+import { signInBeside } from "../signed-out.js";
+
 const DONE = ["read", "refused"];
 
 export class Progress {
@@ -41,6 +43,7 @@ class Row {
     this.element.querySelector("strong").textContent = file.name;
     this.bar.setAttribute("aria-label", `Upload of ${file.name}`);
     this.tell = this.tell.bind(this);
+    this.offerAnother = this.offerAnother.bind(this);
   }
 
   /** How much was sent, or what is being waited for. */
@@ -76,8 +79,12 @@ class Row {
 
   /** The file stays here while somebody signs in beside this page. */
   offerSignIn(address, again) {
-    const link = Object.assign(document.createElement("a"), { href: address, target: "_blank", textContent: "Sign in" });
-    this.#offer(again, "The session has ended; nothing is lost. ", link, " in another tab, then go on here. ");
+    this.#offer(again, ...signInBeside(address));
+  }
+
+  /** Whatever the desk answers meanwhile takes the offer's place. */
+  offerAnother(again) {
+    this.#offer(again, "The desk has the file and does not answer. It may still be reading. ");
   }
 
   #offer(again, ...said) {

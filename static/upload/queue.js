@@ -1,6 +1,7 @@
 // The films that wait to be sent, a few at a time.
 
-import { Lost, newKey, send, SignedOut } from "./send.js";
+import { SignedOut } from "../signed-out.js";
+import { Lost, newKey, send } from "./send.js";
 
 const AT_ONCE = 2; // the desk reads two films at a time
 
@@ -41,8 +42,8 @@ export class Queue {
   async #sendOne(item) {
     const { file, task, key, row } = item;
     try {
-      this.#validate(file);
-      const outcome = await send(this.form.action, this.#fields(file, task), key, row.tell);
+      await this.#validate(file);
+      const outcome = await send(this.form.action, this.#fields(file, task), key, row.tell, row.offerAnother);
       row.finish(outcome);
       this.single = outcome.films[0]?.links.page ?? "";
     } catch (problem) {
@@ -70,8 +71,8 @@ export class Queue {
   }
 
   /** What the desk would refuse anyway need not be sent. */
-  #validate(file) {
-    const most = /\.zip$/i.test(file.name) ? this.largestZip : this.largest;
+  async #validate(file) {
+    const most = (await isZip(file)) ? this.largestZip : this.largest;
     if (file.size > most) {
       throw new Error(`The file is larger than ${Math.round(most / 2 ** 20)} MiB; export the film in less space.`);
     }
@@ -84,4 +85,10 @@ export class Queue {
     fields.set("film", file);
     return fields;
   }
+}
+
+/** By its first bytes, as the desk decides it; a file that cannot be read is none. */
+async function isZip(file) {
+  const begins = await file.slice(0, 2).text().catch(() => "");
+  return begins === "PK";
 }

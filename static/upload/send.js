@@ -1,20 +1,16 @@
 // One file to the desk. A lost connection is tried again, with the same key, so that the desk takes the film in once.
 
+import { SignedOut, validateSignedIn } from "../signed-out.js";
+
 const PAUSES_S = [1, 3, 8, 20]; // after a lost connection
 const BUSY_S = 5; // where a busy desk does not say how long
 const MOST_BUSY = 12; // times that a busy desk is waited for
 const STALLED_S = 30; // without a byte sent: the connection is lost, whatever the browser thinks
+const SILENT_S = 60; // after the last byte was sent, and what a slow desk needs to read so many bytes
+const READ_PER_S = 2 ** 20; // bytes
 const POLL_S = 1;
 
 export class Lost extends Error {}
-
-/** The session has ended; `address` is where to sign in. */
-export class SignedOut extends Error {
-  constructor(sentence, address) {
-    super(sentence);
-    this.address = address;
-  }
-}
 
 class Busy extends Error {
   constructor(seconds) {
@@ -30,15 +26,16 @@ export function newKey() {
 
 /**
  * Sends a form; the desk's answer {films, refused, links}, whose films are all read.
- * `tell` is called with a share from 0 to 1, or with a sentence on what is being waited for.
+ * `tell` is called with a share from 0 to 1, or with a sentence on what is being waited for; `silent` when the desk has
+ * all and does not answer, with a function that sends it again. The key makes that safe.
  * Throws Lost when the connection stays lost, SignedOut when the session has ended, Error with the desk's sentence when it refuses.
  */
-export async function send(address, fields, key, tell) {
+export async function send(address, fields, key, tell, silent) {
   let lost = 0;
   let busy = 0;
   for (;;) {
     try {
-      return await finished(await post(address, fields, key, (share) => tell(share)));
+      return await finished(await post(address, fields, key, (share) => tell(share), silent));
     } catch (problem) {
       if (problem instanceof Busy && busy < MOST_BUSY) {
         busy += 1;
@@ -52,36 +49,45 @@ export async function send(address, fields, key, tell) {
   }
 }
 
-function post(address, fields, key, progress) {
+function post(address, fields, key, progress, silent) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const lose = () => reject(new Lost("The connection was lost."));
-    const guard = stallGuard(() => request.abort());
+    const guard = watch(STALLED_S, () => request.abort());
+    const patience = watch(SILENT_S + fields.get("film").size / READ_PER_S, () => silent(() => request.abort()));
     request.open("POST", address);
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("Idempotency-Key", key);
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => {
-      guard.restart();
+      guard.start();
       progress(event.loaded / event.total);
     });
-    request.upload.addEventListener("load", guard.stop); // reading may take its time
+    request.upload.addEventListener("load", () => {
+      guard.stop(); // reading may take its time
+      patience.start();
+    });
     request.addEventListener("load", () => answer(request).then(resolve, reject));
     request.addEventListener("error", lose);
     request.addEventListener("abort", lose);
-    request.addEventListener("loadend", guard.stop);
+    request.addEventListener("loadend", () => {
+      guard.stop();
+      patience.stop();
+    });
+    guard.start();
     request.send(fields);
   });
 }
 
-function stallGuard(stop) {
-  let timer = setTimeout(stop, STALLED_S * 1000);
-  const end = () => clearTimeout(timer);
-  const restart = () => {
-    end();
-    timer = setTimeout(stop, STALLED_S * 1000);
+/** Calls `act` so many seconds after the latest start, unless it is stopped before. */
+function watch(seconds, act) {
+  let timer;
+  const stop = () => clearTimeout(timer);
+  const start = () => {
+    stop();
+    timer = setTimeout(act, seconds * 1000);
   };
-  return { restart, stop: end };
+  return { start, stop };
 }
 
 async function answer(request) {
@@ -120,9 +126,9 @@ async function readFilm(film) {
   while (["waiting", "reading"].includes(latest.state) && !latest.error) {
     await sleep(POLL_S);
     const reply = await fetch(`${film.links.page}/state`, { headers: { Accept: "application/json" } }).catch(() => null);
+    if (reply) await validateSignedIn(reply);
     if (reply?.ok) latest = await reply.json();
     else if (reply?.status === 404) throw new Error("The film is gone; it may have been deleted.");
-    else if (reply?.status === 401) throw new Error("The film was taken in, but you are signed out: sign in to see it in the list.");
   }
   return latest;
 }

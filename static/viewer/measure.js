@@ -74,13 +74,22 @@ export function haloed(context, path, colour) {
   }
 }
 
-/** Beside the end of a line, on the side that leads away from it. */
+/**
+ * Where a text of some width begins: beside the end of a line, on the side that leads away from it; where the pane has no
+ * room there, above that end, or below it at the upper edge. All in CSS pixels.
+ */
+export function besideEnd(at, from, width, room) {
+  const beside = at.x < from.x ? at.x - 10 - width : at.x + 10;
+  const x = Math.max(Math.min(beside, room - width - 4), 4);
+  if (x === beside) return { x, y: at.y };
+  return { x, y: at.y < 28 ? at.y + 18 : at.y - 18 };
+}
+
 function label(context, text, at, from, colour) {
-  const left = at.x < from.x;
-  Object.assign(context, { font: "600 13px system-ui, sans-serif", textAlign: left ? "right" : "left" });
+  Object.assign(context, { font: "600 13px system-ui, sans-serif", textAlign: "left" });
   Object.assign(context, { textBaseline: "middle", lineJoin: "round", lineWidth: 4, strokeStyle: "rgb(0 0 0 / 75%)" });
-  const x = at.x + (left ? -10 : 10);
-  context.strokeText(text, x, at.y);
+  const { x, y } = besideEnd(at, from, context.measureText(text).width, context.canvas.clientWidth);
+  context.strokeText(text, x, y);
   context.fillStyle = colour;
-  context.fillText(text, x, at.y);
+  context.fillText(text, x, y);
 }

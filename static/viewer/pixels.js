@@ -1,6 +1,7 @@
 // The film's 16-bit pixels, and copies of them at half, a quarter ... of the size: a redraw costs what the screen
 // shows, not what the film has, and no canvas is ever larger than about four screens.
 
+import { validateSignedIn } from "../signed-out.js";
 import { visible, scaleOf } from "./geometry.js";
 
 const MARGIN = 2; // pixels around what is visible, so that smoothing has neighbours at the rim
@@ -8,9 +9,10 @@ const MARGIN = 2; // pixels around what is visible, so that smoothing has neighb
 /** The film is not on the desk any more. */
 export class Gone extends Error {}
 
-/** The answer of the desk. Raises Gone when the film was deleted, Error for all else that is no answer. */
+/** The answer of the desk. Raises Gone when the film was deleted, SignedOut, or Error for all else that is no answer. */
 export async function ask(address, options) {
-  const answer = await fetch(address, options);
+  const answer = await fetch(address, { headers: { Accept: "application/json" }, ...options });
+  await validateSignedIn(answer);
   if (answer.status === 404) throw new Gone(address);
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   return answer;

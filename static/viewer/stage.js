@@ -1,5 +1,6 @@
 // A film on the page: what it is shown in, and its way here from the desk.
 
+import { SignedOut, signInBeside } from "../signed-out.js";
 import { Gestures } from "./gestures.js";
 import { fetchMaps } from "./heat.js";
 import { Pane } from "./pane.js";
@@ -68,20 +69,25 @@ export class Stage {
 
   #explain(reasons) {
     const gone = reasons.some((reason) => reason instanceof Gone);
-    const missing = reasons.map((reason) => reason.message).join(" and ");
-    this.notice.querySelector("p").textContent = gone ? DELETED : `The film could not be loaded ${missing}.`;
+    this.notice.querySelector("p").replaceChildren(...(gone ? [DELETED] : missing(reasons)));
     this.notice.querySelector("button").hidden = gone;
     this.notice.hidden = false;
   }
 }
 
-/** What a promise brings; when it fails, an error that says which part is missing, but for films that are gone. */
+/** What a promise brings; when it fails for no reason that the desk names, an error that says which part is missing. */
 async function named(part, promise) {
   try {
     return await promise;
   } catch (error) {
-    throw error instanceof Gone ? error : new Error(part, { cause: error });
+    throw error instanceof Gone || error instanceof SignedOut ? error : new Error(part, { cause: error });
   }
+}
+
+/** Words and perhaps a link, on what did not come of a film that is still there. */
+function missing(reasons) {
+  const out = reasons.find((reason) => reason instanceof SignedOut);
+  return out ? signInBeside(out.address) : [`The film could not be loaded ${reasons.map((r) => r.message).join(" and ")}.`];
 }
 
 /** Pixel spacing {row, column} in mm; null where it is unknown. */

@@ -3,10 +3,10 @@
 import { TABLES } from "./colour.js";
 import { FIT } from "./geometry.js";
 import { HeatLayer } from "./heat.js";
+import { keep, recall } from "./kept.js";
 import { lookup, presets, STORED } from "./window.js";
 
 const HISTOGRAM_SIDE = 512; // pixels; enough for the percentiles of a film
-const KEPT = "cxr.viewer"; // in localStorage: how a person likes to look, never what was looked at
 const LIKED = { colours: "inferno", opacity: 60, contour: false, threshold: 50, shortcuts: true };
 
 class State extends EventTarget {
@@ -24,7 +24,7 @@ export class Options extends State {
     const fine = matchMedia("(pointer: fine)").matches;
     const begun = { tool: fine ? "window" : "pan", overlay: true, beside: false, linked: true };
     Object.assign(this, begun, LIKED, recalled());
-    this.addEventListener("change", () => remember(this));
+    this.addEventListener("change", () => keep(Object.fromEntries(Object.keys(LIKED).map((name) => [name, this[name]]))));
   }
 }
 
@@ -32,24 +32,11 @@ export class Options extends State {
 function recalled() {
   const usable = { colours: (name) => name in TABLES, opacity: isPercent, threshold: isPercent };
   const isFlag = (value) => typeof value === "boolean";
-  try {
-    const kept = Object.entries(JSON.parse(localStorage.getItem(KEPT)) ?? {});
-    return Object.fromEntries(kept.filter(([name, value]) => name in LIKED && (usable[name] ?? isFlag)(value)));
-  } catch {
-    return {}; // no storage here, or something else in it
-  }
+  const known = Object.entries(recall()).filter(([name, value]) => name in LIKED && (usable[name] ?? isFlag)(value));
+  return Object.fromEntries(known);
 }
 
 const isPercent = (value) => Number.isFinite(value) && value >= 0 && value <= 100;
-
-function remember(options) {
-  const liked = Object.fromEntries(Object.keys(LIKED).map((name) => [name, options[name]]));
-  try {
-    localStorage.setItem(KEPT, JSON.stringify(liked));
-  } catch {
-    // Without storage the next page begins with the defaults.
-  }
-}
 
 /** One film as it is being looked at. Lines are {from, to} in fractions of the film. */
 export class Reading extends State {

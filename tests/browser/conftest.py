@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import waitress
@@ -21,7 +22,7 @@ from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.cards.measured import card_for
 from tests.desk.desk import Desk, open_desk
-from tests.phantom import phantom_png
+from tests.phantom import draw_phantom, phantom_dicom, phantom_png
 from tests.reading.tiny import tiny_model
 
 BROWSERS = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
@@ -128,6 +129,28 @@ def film_path(served_desk: Desk, phantom: dict[str, Any]) -> str:
     claim = store.add(phantom["buffer"], new, lease_s=60)
     assert store.begin(claim, lease_s=60) and store.finish(claim, dataclasses.replace(report, maps=maps))
     return f"/films/{claim.film_id}"
+
+
+@pytest.fixture(scope="session")
+def unread_path(served_desk: Desk) -> str:
+    """Page of a film that the check refuses: a negative."""
+    negative = cv2.imencode(".png", np.round((1 - draw_phantom(512, 512)) * 255).astype(np.uint8))[1].tobytes()
+    film = served_desk.api_upload("negative.png", negative).get_json()
+    assert film["state"] == "refused"
+    return str(film["links"]["page"])
+
+
+@pytest.fixture(scope="session")
+def dicom_path(served_desk: Desk) -> str:
+    """Page of a DICOM film, 400 x 300 pixels, its spacing known at the detector."""
+    film = phantom_dicom(400, 300, ImagerPixelSpacing=[0.2, 0.2])
+    return str(served_desk.api_upload("phantom 0002.dcm", film).get_json()["links"]["page"])
+
+
+@pytest.fixture(scope="session")
+def pair_path(film_path: str, dicom_path: str) -> str:
+    left, right = dicom_path.rpartition("/")[2], film_path.rpartition("/")[2]
+    return f"/compare?left={left}&right={right}&right-finding={LIT}"
 
 
 def open_film(page: Page) -> None:

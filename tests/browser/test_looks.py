@@ -5,18 +5,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import LIT, SCREENSHOTS, OpenPage, Shoot, open_film
+from tests.browser.looks import THEMES, assert_accessible, wearing
 from tests.desk.desk import Desk
-from tests.phantom import draw_phantom
 
-THEMES = ("light", "dark", "dim")
-AXE = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # WCAG 2.2's is off by default
 LETTERS = [{"name": f"letter {n}.txt", "mimeType": "text/plain", "buffer": b"This is a letter."} for n in (1, 2)]
 MOST_BYTES = 250_000  # of a results page, besides the film
 PAGES = (
@@ -24,21 +19,7 @@ PAGES = (
     "own-card",
 )  # fmt: skip
 
-COOKIE = {
-    "name": "cxr_theme", "domain": "127.0.0.1", "path": "/", "expires": -1, "httpOnly": True, "secure": False,
-    "sameSite": "Lax",
-}  # fmt: skip
-
 Visit = Callable[..., Page]
-
-
-@pytest.fixture(scope="session")
-def unread_path(served_desk: Desk) -> str:
-    """Page of a film that the check refuses: a negative."""
-    negative = cv2.imencode(".png", np.round((1 - draw_phantom(512, 512)) * 255).astype(np.uint8))[1].tobytes()
-    film = served_desk.api_upload("negative.png", negative).get_json()
-    assert film["state"] == "refused"
-    return str(film["links"]["page"])
 
 
 @pytest.fixture
@@ -61,7 +42,7 @@ def visit(
         return page
 
     def visit(name: str, theme: str, **options: Any) -> Page:
-        options["storage_state"] = {"cookies": [{**COOKIE, "value": theme}], "origins": []}
+        options |= wearing(theme)
         if name == "list":
             return open_page(send([phantom, LETTERS[0]]).url, **options)
         if name in ("error", "refused"):
@@ -91,11 +72,6 @@ def _failing(browser: Browser, address: str, name: str, options: dict[str, Any])
     return page
 
 
-def _assert_accessible(page: Page, where: str) -> None:
-    faults = Axe().run(page, options=AXE).response["violations"]
-    assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in faults] == [], where
-
-
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_has_an_accessibility_fault(visit: Visit, shoot: Shoot, name: str, theme: str) -> None:
@@ -104,9 +80,9 @@ def test_no_page_has_an_accessibility_fault(visit: Visit, shoot: Shoot, name: st
     shoot(page, f"{name}-{theme}")
     for summary in page.locator(".more-about summary, .confirm summary >> nth=0").all():
         summary.click()
-    _assert_accessible(page, f"{name} {theme}")
+    assert_accessible(page, f"{name} {theme}")
     page.click(".theme-opener")
-    _assert_accessible(page, f"{name} {theme}, choosing a theme")
+    assert_accessible(page, f"{name} {theme}, choosing a theme")
     page.context.close()
 
 
@@ -149,6 +125,16 @@ def test_the_theme_is_chosen_without_javascript(open_page: OpenPage) -> None:
     page.get_by_role("button", name="Dark").click()
     page.wait_for_url("**/films")
     assert _theme(page) == "dark"
+
+
+def test_a_theme_that_cannot_be_kept_is_worn_and_said_not_to_be_kept(open_page: OpenPage, shoot: Shoot) -> None:
+    page = open_page("/films")
+    page.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('offline')); }")
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Dim").click()
+    expect(page.locator("#theme").get_by_role("alert")).to_contain_text("not kept for the next one")
+    assert _theme(page) == "dim"
+    shoot(page, "theme-not-kept")
 
 
 def _theme(page: Page) -> str | None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pypdfium2
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
+from cxr.reading.report import DISCLAIMER
 from tests.browser.conftest import OpenPage, Shoot
+from tests.browser.looks import THEMES, assert_accessible, wearing
 from tests.desk.desk import Desk
 from tests.phantom import phantom_png
 
@@ -100,7 +101,7 @@ def test_two_people_see_each_other_and_keep_their_answers(
     assert _answers(served_desk, film) == [("Nodule", "agree", "", "Dr A"), ("Nodule", "unsure", "", "Dr B")]
     pages[0].reload()
     expect(pages[0].locator("a[data-label=Nodule] .said")).to_have_text("agree, 1 more")
-    expect(pages[0].locator("a[data-label=Nodule] + form .others")).to_contain_text("Dr B: unsure")
+    expect(pages[0].locator("a[data-label=Nodule] + form .others")).to_contain_text("Dr B (typed name): unsure")
     shoot(pages[0], "two-people")
 
 
@@ -225,26 +226,47 @@ def test_letters_do_nothing_behind_the_help_and_where_they_are_switched_off(
     assert _answers(served_desk, film) == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_letters_that_were_switched_off_rest_on_a_film_without_a_viewer_too(
+    open_page: OpenPage, unread_path: str, film: dict[str, Any]
+) -> None:
+    page = open_page(film["links"]["page"])
+    page.get_by_role("button", name="?", exact=True).click()
+    page.locator("#shortcuts").uncheck()
+    page.goto(unread_path)
+    key = str(page.locator(".beside a").first.get_attribute("data-key"))
+    page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    assert page.url.endswith(unread_path)
+    page.evaluate("localStorage.clear()")
+    page.keyboard.press(key)
+    page.wait_for_url(lambda url: not url.endswith(unread_path))
+
+
+@pytest.mark.parametrize("theme", THEMES)
 def test_answers_have_no_accessibility_fault(
     open_page: OpenPage, served_desk: Desk, film: dict[str, Any], theme: str
 ) -> None:
     served_desk.client.post(
         film["links"]["answers"], json={"label": "Mass", "verdict": "agree", "text": "x", "by": "A"}
     )
-    page = open_page(f"{film['links']['page']}?finding=Mass", color_scheme=theme)
+    page = open_page(f"{film['links']['page']}?finding=Mass", **wearing(theme))
     page.wait_for_selector("[data-detail=full]")
     page.keyboard.press("d")
     expect(page.locator("a[data-label=Mass] .said")).to_have_text("disagree, 1 more")
     page.get_by_text("What this model cannot see").click()
-    assert [fault["id"] for fault in Axe().run(page).response["violations"]] == []
+    assert_accessible(page, theme)
 
 
-def test_paper_gets_the_findings_and_no_buttons(open_page: OpenPage, film: dict[str, Any], shoot: Shoot) -> None:
+def test_paper_gets_the_findings_the_model_and_no_buttons(
+    open_page: OpenPage, served_desk: Desk, film: dict[str, Any], shoot: Shoot
+) -> None:
     page = open_page(f"{film['links']['page']}?finding=Mass", color_scheme="dark")
     page.wait_for_selector("[data-detail=full]")
     page.emulate_media(media="print", color_scheme="dark")
     shoot(page, "print")
+    expect(page.locator(".on-paper")).to_contain_text(served_desk.intake.readers.sha256_of("chestxray14"))
+    expect(page.locator(".on-paper")).to_contain_text("Operating points by")
+    expect(page.get_by_text(DISCLAIMER)).to_be_visible()
     expect(page.get_by_role("button")).to_have_count(0)
     expect(page.locator("#findings li")).to_have_count(14)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 import waitress
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from cxr.desk.audit import Entry
 from cxr.desk.people_tables import SignIn
 from cxr.desk.tables import writing
 from cxr.reading.reader import Reader
+from tests.browser.looks import THEMES, assert_accessible, wearing
 from tests.desk.department import CLINICIAN, PASSWORD, Department, open_department
 from tests.phantom import phantom_png
 
-THEMES = ("light", "dark")
 SIZES = {"desk": (1440, 900), "phone": (360, 780)}
 
 
@@ -96,8 +95,7 @@ def test_a_session_that_ends_in_the_middle_of_an_upload_costs_nothing(
     page.goto("/")
     _sign_in(page)
     expect(page.get_by_role("heading", name="Read a chest film")).to_be_visible()
-    with writing(department.intake.store.engine) as session:
-        session.execute(sa.delete(SignIn))
+    _end_sessions(department)
     page.set_input_files("#film", {"name": "a.png", "mimeType": "image/png", "buffer": phantom_png(256)})
     expect(page.locator(".uploads .problem")).to_contain_text("The session has ended; nothing is lost.")
     shoot(page, "people-upload-ended")
@@ -110,14 +108,52 @@ def test_a_session_that_ends_in_the_middle_of_an_upload_costs_nothing(
     context.close()
 
 
+def test_a_session_that_ends_while_a_film_is_looked_at_costs_nothing(
+    browser: Browser, address: str, department: Department, shoot: Callable[[Page, str], None]
+) -> None:
+    film_id = department.intake.take_in(phantom_png(256), "a.png", "upload")
+    context = browser.new_context(base_url=address)  # not by open_page: browsers log requests that are refused
+    page = context.new_page()
+    page.goto(f"/films/{film_id}?finding=Mass")
+    page.route("**/pixels", lambda route: route.abort())
+    _sign_in(page)
+    expect(page.locator(".stage-notice")).to_contain_text("could not be loaded in full detail")
+    page.unroute("**/pixels")
+    _end_sessions(department)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".stage-notice")).to_contain_text("The session has ended; nothing is lost. Sign in")
+    form = page.locator("[data-label=Mass] + form")
+    form.get_by_label("Your comment on Mass").fill("a nipple")
+    form.get_by_role("button", name="Disagree").click()
+    expect(form.locator(".state")).to_contain_text("Not saved. The session has ended; nothing is lost. Sign in")
+    assert form.get_by_role("link", name="Sign in").evaluate("link => getComputedStyle(link).display") == "inline"
+    shoot(page, "people-film-ended")
+    with context.expect_page() as opened:
+        form.get_by_role("link", name="Sign in").click()
+    _sign_in(opened.value)
+    expect(opened.value.get_by_role("heading", name="a.png")).to_be_visible()
+    form.get_by_role("button", name="Try again").click()
+    expect(form.locator(".state")).to_have_text("Saved")
+    page.locator(".stage-notice").get_by_role("button", name="Try again").click()
+    page.wait_for_selector("[data-detail=full]")
+    said = department.intake.store.answers.history(film_id)
+    assert [(a.verdict, a.text, a.signature) for a in said] == [("disagree", "a nipple", "anna")]
+    context.close()
+
+
+def _end_sessions(department: Department) -> None:
+    with writing(department.intake.store.engine) as session:
+        session.execute(sa.delete(SignIn))
+
+
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_pages_are_accessible_and_fit(
     open_page: Callable[..., Page], shoot: Callable[[Page, str], None], theme: str, size: str
 ) -> None:
     width, height = SIZES[size]
-    page = open_page("/account", viewport={"width": width, "height": height}, color_scheme=theme)
-    found = {"sign in": _violations(page)}
+    page = open_page("/account", viewport={"width": width, "height": height}, **wearing(theme))
+    assert_accessible(page, "sign in")
     shoot(page, f"people-sign-in-{size}-{theme}")
     _sign_in(page)
     page.get_by_label("What it is for").fill("archive")
@@ -127,11 +163,6 @@ def test_the_pages_are_accessible_and_fit(
             page.goto(path)
         if name == "people":
             page.get_by_label("Change bert").click()
-        found[name] = _violations(page)
+        assert_accessible(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         shoot(page, f"people-{name}-{size}-{theme}")
-    assert {name: each for name, each in found.items() if each} == {}
-
-
-def _violations(page: Page) -> list[str]:
-    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in Axe().run(page).response["violations"]]

@@ -1,7 +1,9 @@
 """The upload page as people meet it: every way in, what is told of each file, and lines that break."""
 
 import io
+import itertools
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -112,13 +114,29 @@ def test_a_folder_is_dropped_beside_a_file(open_page: OpenPage, folder: Path, tm
     expect(page.locator("#upload")).not_to_have_class("drop over")
 
 
-def test_the_films_of_a_zip_file_get_a_line_each(open_page: OpenPage, shoot: Shoot) -> None:
-    packed = io.BytesIO()
-    with ZipFile(packed, "w") as archive:
+@pytest.fixture
+def packed() -> dict[str, Any]:
+    content = io.BytesIO()
+    with ZipFile(content, "w") as archive:
         archive.writestr("ward/one.png", phantom_png(256))
         archive.writestr("ward/letter.txt", b"hello")
+    return {"name": "films.zip", "mimeType": "application/zip", "buffer": content.getvalue()}
+
+
+def test_a_zip_file_is_one_whatever_its_name(open_page: OpenPage, packed: dict[str, Any]) -> None:
     page = open_page()
-    page.set_input_files("#film", {"name": "films.zip", "mimeType": "application/zip", "buffer": packed.getvalue()})
+    page.context.add_init_script(
+        "document.addEventListener('readystatechange', () => {"
+        " const form = document.getElementById('upload'); if (form) form.dataset.largest = 1; })"
+    )
+    page.reload()
+    page.set_input_files("#film", packed | {"name": "films of monday"})
+    expect(page.locator("#tally")).to_have_text("1 read, 1 refused")
+
+
+def test_the_films_of_a_zip_file_get_a_line_each(open_page: OpenPage, packed: dict[str, Any], shoot: Shoot) -> None:
+    page = open_page()
+    page.set_input_files("#film", packed)
     expect(page.locator("#tally")).to_have_text("1 read, 1 refused")
     assert page.locator(".uploads strong").all_inner_texts() == ["one.png", "letter.txt"]
     shoot(page, "uploaded-zip")
@@ -196,6 +214,34 @@ def test_an_answer_that_is_lost_on_its_way_is_fetched_and_the_film_stored_once(
     expect(page.locator("#tally")).to_have_text("1 read, 1 refused")
     assert _names(served_desk).count("once.png") == 1
     assert len(keys) == 3 and len(set(keys)) == 2
+
+
+def test_a_desk_that_has_the_film_and_never_answers_is_said_and_the_film_stored_once(
+    shaky: Callable[..., Page], served_desk: Desk, monkeypatch: pytest.MonkeyPatch, shoot: Shoot
+) -> None:
+    take_in, calls, goes_on, done = served_desk.intake.take_in, itertools.count(1), threading.Event(), threading.Event()
+
+    def be_silent_once(*given: Any, **options: Any) -> str:
+        if next(calls) > 1:
+            return take_in(*given, **options)
+        goes_on.wait(60)
+        film_id = take_in(*given, **options)
+        done.set()
+        return film_id
+
+    monkeypatch.setattr(served_desk.intake, "take_in", be_silent_once)
+    page = shaky(lambda route: route.continue_())
+    page.set_input_files("#film", [_film("silent.png"), LETTER])
+    expect(page.locator(".uploads")).to_contain_text("Reading")
+    page.clock.run_for(61_000)
+    expect(page.locator(".uploads .problem").first).to_contain_text("The desk has the file and does not answer.")
+    shoot(page, "upload-silent")
+    page.get_by_role("button", name="Try again").click()
+    page.clock.run_for(1100)
+    expect(page.locator("#tally")).to_have_text("1 read, 1 refused")
+    goes_on.set()
+    assert done.wait(30)
+    assert _names(served_desk).count("silent.png") == 1
 
 
 def test_a_line_that_stays_dead_is_said_and_tried_again_by_a_button(shaky: Callable[..., Page], shoot: Shoot) -> None:

@@ -15,6 +15,7 @@ import pytest
 from cxr.desk.answers import Answer, latest
 from cxr.desk.store import NewFilm, Store
 from cxr.errors import NotFound
+from tests.desk.department import CLINICIAN, Department, post
 from tests.desk.desk import Desk
 
 NEW = NewFilm("a.png", "PNG", "chestxray14", "upload", b"thumbnail", gradcam=False)
@@ -130,8 +131,40 @@ def test_another_person_sees_an_answer_as_somebody_elses(desk: Desk, film: dict[
     desk.client.post(f"{film['links']['page']}/answered-by", data={"csrf_token": desk.token(), "by": " Dr  B "})
     page = _main(desk, film["links"]["page"])
     assert 'aria-pressed="true"' not in page and '<span class="said">1 more</span>' in page
-    assert f"Dr A: agree: “{SCRIPT}”" in unescape(page) and SCRIPT not in page
+    assert f"Dr A (typed name): agree: “{SCRIPT}”" in unescape(page) and SCRIPT not in page
     assert 'name="by" value="Dr B"' in page
+
+
+def test_those_who_give_no_name_are_told_apart_by_their_browsers(desk: Desk, film: dict[str, Any]) -> None:
+    _form(desk, film, label="Mass", verdict="agree")
+    desk.client = desk.app.test_client()
+    assert 'aria-pressed="true"' not in _main(desk, f"{film['links']['page']}?finding=Mass")
+    _form(desk, film, label="Mass", verdict="unsure")
+    page = _main(desk, film["links"]["page"])
+    assert page.count('aria-pressed="true"') == 1 and "Without a name: agree" in page
+    told = desk.client.get(film["links"]["answers"]).get_json()["answers"]
+    assert [(a["verdict"], a["signed_in"]) for a in told] == [("agree", False), ("unsure", False)]
+
+
+def test_a_name_is_the_same_however_its_accents_are_coded(desk: Desk, film: dict[str, Any]) -> None:
+    for by in ("Ren\u00e9", " Rene\u0301 "):
+        told = _post(desk, film, label="Mass", verdict="agree", by=by).get_json()
+    assert _told(told["history"]) == [("Mass", "agree", "", "Ren\u00e9")]
+
+
+def test_an_account_is_never_taken_for_a_typed_name(department: Department, film_png: bytes) -> None:
+    film = department.intake.take_in(film_png, "a.png", "upload")
+    assert department.intake.store.answers.add(film, Answer("Mass", "disagree", by=CLINICIAN))
+    address = f"/films/{film}/answers"
+    post(department.clinician, address, label="Mass", verdict="agree", by="somebody else")
+    told = department.clinician.get(f"/api/v1{address}").get_json()["answers"]
+    assert [(a["by"], a["verdict"], a["signed_in"]) for a in told] == [
+        (CLINICIAN, "disagree", False), (CLINICIAN, "agree", True),
+    ]  # fmt: skip
+    page = department.clinician.get(f"/films/{film}?finding=Mass").text.partition("<main")[2]
+    assert page.count('aria-pressed="true"') == 1 and f"{CLINICIAN} (typed name): disagree" in page
+    page = department.admin.get(f"/films/{film}?finding=Mass").text
+    assert f"<li>{CLINICIAN}: agree" in page
 
 
 def test_text_is_cleaned_of_control_characters(desk: Desk, film: dict[str, Any]) -> None:

@@ -84,8 +84,21 @@ def test_it_is_one_page_however_much_is_said(told: FilmReport) -> None:
 def test_short_answers_are_all_there(told: FilmReport) -> None:
     answers = [Answer("Mass", "unsure", "a nipple?", "Dr A", 0.0), Answer("", "", "erect", "", 0.0)]
     page = _page(dataclasses.replace(told, answers=answers))
-    assert "The film · 1970-01-01 00:00 UTC erect Mass · unsure · Dr A · 1970-01-01 00:00 UTC a nipple?" in page
-    assert "unsure (Dr A)" in page and "more in the JSON" not in page
+    head = "Mass · unsure · Dr A (typed name) · 1970-01-01 00:00 UTC"
+    assert f"The film · 1970-01-01 00:00 UTC erect {head} a nipple?" in page
+    assert "more in the JSON" not in page
+
+
+def test_verdicts_are_counted_beside_the_finding_and_names_stand_below(told: FilmReport) -> None:
+    given = (("agree", "René", 1), ("disagree", "Dr B", None), ("agree", "Dr C", 3), ("agree", "", None))
+    answers = [Answer("Mass", verdict, "", by, person_id=person) for verdict, by, person in given]
+    page = _page(dataclasses.replace(told, answers=answers))
+    assert "3 agree, 1 disagree" in page
+    assert "Mass · agree: René, Dr C, without a name · disagree: Dr B (typed name)" in page
+
+
+def test_accents_that_come_apart_from_their_letters_are_set_upon_them(told: FilmReport) -> None:
+    assert "Röntgen Žižek" in _page(_named(told, "Ro\u0308ntgen Z\u030ciz\u030cek"))
 
 
 @pytest.mark.parametrize("name", ["Снимок Ивановой", "Ακτινογραφία θώρακος", "Čapek, Žižek", "Nguyễn"])

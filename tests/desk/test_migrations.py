@@ -60,6 +60,26 @@ def test_an_old_database_becomes_what_a_new_one_is(old: Path, fresh: sa.Engine, 
     assert _schema(old) == _schema(tmp_path / "new.sqlite3")
 
 
+def test_answers_under_the_name_of_an_account_become_its_own(old: Path) -> None:
+    """Those from before there was the account stay a typed name."""
+    open_database(f"sqlite:///{old}").dispose()
+    with closing(sqlite3.connect(old)) as database:
+        for column in ("person_id", "browser"):
+            database.execute(f"ALTER TABLE answers DROP COLUMN {column}")
+        database.execute("UPDATE alembic_version SET version_num = '0004'")
+        database.execute("INSERT INTO people VALUES (7, 'anna', '', 'admin', 0, 100.0, NULL)")
+        for by, at in (("anna", 99.0), ("anna", 101.0), ("bert", 102.0)):
+            given = ("f11a", "Mass", "agree", "", by, at)
+            database.execute(
+                'INSERT INTO answers (film_id, label, verdict, text, "by", "at") VALUES (?, ?, ?, ?, ?, ?)', given
+            )
+        database.commit()
+    open_database(f"sqlite:///{old}").dispose()
+    with closing(sqlite3.connect(old)) as database:
+        found = database.execute('SELECT "by", "at", person_id, browser FROM answers').fetchall()
+    assert found == [("anna", 99.0, None, ""), ("anna", 101.0, 7, ""), ("bert", 102.0, None, "")]
+
+
 def test_the_steps_make_just_the_tables_that_the_desk_has(fresh: sa.Engine) -> None:
     """Fails when a table or a column was added without a step; docs/upgrade.md says how to write one."""
     with fresh.connect() as connection:
@@ -71,7 +91,7 @@ def test_opening_again_changes_nothing(old: Path) -> None:
     once = _schema(old)
     open_database(f"sqlite:///{old}").dispose()
     assert _schema(old) == once
-    assert known() == ["0001", "0002", "0003", "0004"]
+    assert known() == ["0001", "0002", "0003", "0004", "0005"]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> None:
@@ -79,7 +99,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> N
     with closing(sqlite3.connect(old)) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
-    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0004"):
+    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0005"):
         open_database(f"sqlite:///{old}")
     with closing(sqlite3.connect(old)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -91,7 +111,7 @@ def test_several_processes_that_start_at_once_upgrade_once(old: Path) -> None:
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
     with closing(sqlite3.connect(old)) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:

@@ -1,0 +1,22 @@
+// What a script does when the desk says that the session has ended.
+
+/** The session has ended; `address` is where to sign in. */
+export class SignedOut extends Error {
+  constructor(sentence, address) {
+    super(sentence);
+    this.address = address;
+  }
+}
+
+/** Throws SignedOut for an answer of 401, as the desk gives to scripts that send `Accept: application/json`. */
+export async function validateSignedIn(answer) {
+  if (answer.status !== 401) return;
+  const told = await answer.json().catch(() => ({})); // a HEAD has no more to say
+  throw new SignedOut(told.error, told.sign_in ?? "/sign-in");
+}
+
+/** Words and a link: whoever signs in beside this page loses nothing of it. */
+export function signInBeside(address) {
+  const link = Object.assign(document.createElement("a"), { href: address, target: "_blank", textContent: "Sign in" });
+  return ["The session has ended; nothing is lost. ", link, " in another tab, then go on here. "];
+}
