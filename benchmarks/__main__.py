@@ -1,0 +1,68 @@
+"""What reading films costs, against the usual way, side by side in one run.
+
+    python -m benchmarks [--only maps,film,archive,start,clients] [--films FOLDER] [--json OUT.json]
+
+Prints a Markdown table for each part. Films are drawn unless FOLDER has some; the desk reads with the shipped model.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import archive, clients, film, maps, start
+from benchmarks.measuring import machine
+
+PARTS = {
+    "maps": maps.measure,
+    "film": film.measure,
+    "archive": archive.measure,
+    "start": start.measure,
+    "clients": clients.measure,
+}
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    before = machine()
+    parts = {}
+    for name in options.only:
+        parts[name] = PARTS[name](options)
+        print(parts[name].table(), end="\n\n", flush=True)
+    if options.json:
+        told = {
+            "command": sys.argv[1:],
+            "machine": before,
+            "parts": {name: asdict(part) for name, part in parts.items()},
+        }
+        options.json.write_text(json.dumps(told, indent=1))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="PART,...", help="parts to measure")
+    parser.add_argument("--films", type=Path, help="folder of films (default: drawn ones)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures there, with the machine's")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224], help="maps: sides of the input, pixels")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="maps: films at a time")
+    parser.add_argument("--budget", type=float, default=60, help="maps, film: seconds for each comparison")
+    parser.add_argument("--count", type=int, default=120, help="archive: films of each round")
+    parser.add_argument("--rounds", type=int, default=3, help="archive: rounds")
+    parser.add_argument("--long", type=int, default=0, help="archive: then read so many films and watch the memory")
+    parser.add_argument("--model", type=Path, help="archive: exported model file (default: the shipped one)")
+    parser.add_argument("--seconds", type=float, default=20, help="clients: for each number of clients")
+    return parser
+
+
+def _parts(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := sorted(set(names) - set(PARTS)):
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: choose of {', '.join(PARTS)}")
+    return names
+
+
+if __name__ == "__main__":
+    main()
