@@ -9,26 +9,20 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
-from benchmarks import archive, clients, film, maps, start
 from benchmarks.measuring import machine
 
-PARTS = {
-    "maps": maps.measure,
-    "film": film.measure,
-    "archive": archive.measure,
-    "start": start.measure,
-    "clients": clients.measure,
-}
+PARTS = ("maps", "film", "archive", "start", "clients")  # modules; each is imported, and torch with it, when it is run
 
 
 def main() -> None:
-    options = _parser().parse_args()
+    options = parser().parse_args()
     before = machine()
     parts = {}
     for name in options.only:
-        parts[name] = PARTS[name](options)
+        parts[name] = import_module(f"benchmarks.{name}").measure(options)
         print(parts[name].table(), end="\n\n", flush=True)
     if options.json:
         told = {
@@ -39,22 +33,22 @@ def main() -> None:
         options.json.write_text(json.dumps(told, indent=1))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(
         "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", type=_parts, default=list(PARTS), metavar="PART,...", help="parts to measure")
-    parser.add_argument("--films", type=Path, help="folder of films (default: drawn ones)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write all figures there, with the machine's")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[224], help="maps: sides of the input, pixels")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="maps: films at a time")
-    parser.add_argument("--budget", type=float, default=60, help="maps, film: seconds for each comparison")
-    parser.add_argument("--count", type=int, default=120, help="archive: films of each round")
-    parser.add_argument("--rounds", type=int, default=3, help="archive: rounds")
-    parser.add_argument("--long", type=int, default=0, help="archive: then read so many films and watch the memory")
-    parser.add_argument("--model", type=Path, help="archive: exported model file (default: the shipped one)")
-    parser.add_argument("--seconds", type=float, default=20, help="clients: for each number of clients")
-    return parser
+    flags.add_argument("--only", type=_parts, default=list(PARTS), metavar="PART,...", help="parts to measure")
+    flags.add_argument("--films", type=Path, help="folder of films (default: drawn ones)")
+    flags.add_argument("--json", type=Path, metavar="OUT", help="write all figures there, with the machine's")
+    flags.add_argument("--sizes", type=int, nargs="+", default=[224], help="maps: sides of the input, pixels")
+    flags.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="maps: films at a time")
+    flags.add_argument("--budget", type=float, default=60, help="maps, film: seconds for each comparison")
+    flags.add_argument("--count", type=int, default=120, help="archive: films of each round")
+    flags.add_argument("--rounds", type=int, default=3, help="archive: rounds")
+    flags.add_argument("--long", type=int, default=0, help="archive: then read so many films and watch the memory")
+    flags.add_argument("--model", type=Path, help="archive: exported model file (default: the shipped one)")
+    flags.add_argument("--seconds", type=float, default=20, help="clients: for each number of clients")
+    return flags
 
 
 def _parts(text: str) -> list[str]:

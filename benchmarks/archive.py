@@ -66,6 +66,7 @@ def _row(ending: str, options: argparse.Namespace) -> Row:
                 "engine, core ms": alone * 1e3,
                 "decoding, core ms": decoding * 1e3,
                 "most": alone / (alone + decoding),
+                "MB with decoders": _resident_bytes() / 1e6,
                 **(_memory(reading, films, options.long) if options.long else {}),
             }
 

@@ -31,7 +31,7 @@ class Desk:
             try:
                 if requests.get(f"{self.address}/readyz", timeout=5).ok:
                     return
-            except requests.ConnectionError:
+            except requests.RequestException:  # not there yet, or busy with its start
                 time.sleep(0.02)
         raise SystemExit(f"The desk did not answer within {limit_s:.0f} s.")
 

@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,10 @@ from cxr.learning.supply import Supply  # noqa: E402
 from cxr.metrics import mean_auroc  # noqa: E402
 from cxr.modelfile import OUTPUTS, ModelInfo  # noqa: E402
 from cxr.reading.engine import SHIPPED, read_info  # noqa: E402
-from cxr.reading.engine_openvino import read_network  # noqa: E402
+from cxr.reading.engine_openvino import Compiled, read_network  # noqa: E402
 from cxr.tasks import TASKS, Recipe  # noqa: E402
 
-CALIBRATION_FILMS = 300
+CALIBRATION_FILMS = 100
 # What must hold on the validation films before integers may replace floating point.
 CRITERIA = "AUROC loss <= .002, correlation of maps > .99, same peak in >= 99 % of the maps above the operating point"
 # How many convolutions, first and last in the graph, stay in floating point.
@@ -102,22 +101,13 @@ def quantise(network: openvino.Model, films: list[NDArray[np.float32]], first: i
 
 def answers(network: openvino.Model, films: list[NDArray[np.float32]]) -> dict[str, Any]:
     """logits (N, K), maps (N, K, h, w), and milliseconds for a film (median)."""
-    compiled = openvino.Core().compile_model(
-        network, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False, "INFERENCE_NUM_THREADS": 1}
-    )
-    logits, maps = zip(*_run(compiled, tqdm(films)), strict=True)
-    spent = []
-    for film in films[:30]:
-        began = time.thread_time()
-        compiled([film])
-        spent.append((time.thread_time() - began) * 1e3)
+    compiled, found, spent = Compiled(network, "f32", 0), [], []
+    for film in tqdm(films):
+        began = time.perf_counter()
+        found.append(compiled.run(film, OUTPUTS[:2]))
+        spent.append((time.perf_counter() - began) * 1e3)
+    logits, maps = zip(*found, strict=True)
     return {"logits": np.concatenate(logits), "maps": np.concatenate(maps), "ms": float(np.median(spent))}
-
-
-def _run(compiled: openvino.CompiledModel, films: Any) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    for film in films:
-        out = compiled([film])
-        yield out[OUTPUTS[0]].copy(), out[OUTPUTS[1]].copy()
 
 
 def compare(
@@ -137,8 +127,8 @@ def compare(
         "map_correlation_mean": float(np.nanmean(correlations)),
         "map_correlation_1st_percentile": float(np.nanpercentile(correlations, 1)),
         "same_peak": float(same.mean()),
-        "f32_core_ms": plain["ms"],
-        "int8_core_ms": quantised["ms"],
+        "f32_ms": plain["ms"],
+        "int8_ms": quantised["ms"],
     }
     holds = areas[0] - areas[1] <= 0.002 and found["map_correlation_mean"] > 0.99 and found["same_peak"] >= 0.99
     return {**found, "holds": bool(holds)}

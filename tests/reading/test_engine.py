@@ -85,10 +85,9 @@ def test_a_damaged_file_of_the_cache_is_replaced(damage: bytes, model: Path, tmp
     settings = Settings(cache_path=str(tmp_path / "cache"))
     Engine(model, settings)
     (kept,) = (tmp_path / "cache").iterdir()
-    whole = kept.stat().st_size
     kept.write_bytes(damage)
     assert np.isfinite(Engine(model, settings).run(TINY).logits).all()
-    assert kept.stat().st_size == whole
+    assert engine_cache.load(kept.parent, kept.name) is not None
 
 
 def test_what_openvino_does_not_take_is_compiled_anew(model: Path, tmp_path: Path) -> None:
