@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--json", type=Path, metavar="OUT", help="write all figures there, with the machine's")
     flags.add_argument("--sizes", type=int, nargs="+", default=[224], help="maps: sides of the input, pixels")
     flags.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="maps: films at a time")
+    flags.add_argument("--quick", action="store_true", help="maps: leave the backward passes out")
     flags.add_argument("--budget", type=float, default=60, help="maps, film: seconds for each comparison")
     flags.add_argument("--count", type=int, default=120, help="archive: films of each round")
     flags.add_argument("--rounds", type=int, default=3, help="archive: rounds")

@@ -12,6 +12,8 @@ from typing import Any
 
 PACKAGES = ("torch", "openvino", "onnxruntime", "numpy", "opencv-python-headless", "grad-cam")
 ROUNDS = 9  # at most
+QUICK_S = 1.0
+REPEATS = 8  # of what is quick, in each round
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
 Row = dict[str, str | float]
@@ -37,27 +39,37 @@ def _shown(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
 
 
-def in_turn(contenders: Mapping[str, Callable[[], Any]], budget_s: float) -> dict[str, list[float]]:
-    """Seconds of each call, round by round: one round at least, `ROUNDS` at most, no further one beyond the budget."""
+def in_turn(
+    contenders: Mapping[str, Callable[[], Any]], budget_s: float, told: Callable[[list[float]], float] = min
+) -> dict[str, list[float]]:
+    """Seconds of each call, round by round: one round at least, `ROUNDS` at most, no further one beyond the budget.
+
+    What takes less than `QUICK_S` is called several times in a round, in turn with the others. Of these calls `told` is
+    kept, by default the least: what else runs on the machine makes a call slower, and nothing makes it faster.
+    """
     spent: dict[str, list[float]] = {name: [] for name in contenders}
     began = time.perf_counter()
     for done in range(1, ROUNDS + 1):
-        for name, call in contenders.items():
-            spent[name].append(_seconds(call))
-        so_far = time.perf_counter() - began
-        if so_far * (done + 1) / done > budget_s:
+        for name, calls in _round(contenders).items():
+            spent[name].append(told(calls))
+        if (time.perf_counter() - began) * (done + 1) / done > budget_s:
             break
     return spent
 
 
-def _seconds(call: Callable[[], Any], least_s: float = 0.2) -> float:
-    """Of one call; a short one is repeated until there is something to measure, and its median told."""
-    spent: list[float] = []
-    while sum(spent) < least_s:
-        began = time.perf_counter()
-        call()
-        spent.append(time.perf_counter() - began)
-    return statistics.median(spent)
+def _round(contenders: Mapping[str, Callable[[], Any]]) -> dict[str, list[float]]:
+    spent = {name: [_seconds(call)] for name, call in contenders.items()}
+    quick = [name for name, calls in spent.items() if calls[0] < QUICK_S]
+    for _ in range(REPEATS):
+        for name in quick:
+            spent[name].append(_seconds(contenders[name]))
+    return spent
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
 
 
 def spread(values: Sequence[float], unit: float = 1.0) -> str:
