@@ -55,9 +55,9 @@ def measure(options: argparse.Namespace) -> Part:
     """Each size and batch; all contenders hold the same weights, and their maps are held equal first."""
     rows = [row for size in options.sizes for row in _rows_of_size(size, options)]
     note = (
-        f"{ARCH} with {POOLING} pooling, random weights, Grad-CAM but where said otherwise. Times faster than the first "
-        "row, by the median of the rounds; spread: least to greatest of the rounds. Floor: the network's operations over "
-        "the rate of a large convolution in the same precision."
+        f"{ARCH} with {POOLING} pooling, random weights, Grad-CAM but where said otherwise. Times faster than the "
+        "first row, by the median of the rounds; spread: least to greatest of the rounds. Floor: the network's "
+        "operations over the rate of a large convolution in the same precision."
     )
     return Part("Fourteen probabilities and fourteen maps", rows, note)
 

@@ -12,6 +12,9 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cxr.settings import Settings
 
 OFF = "off"
@@ -32,16 +35,16 @@ def cache_folder(settings: Settings) -> Path | None:
     return None
 
 
-def load(folder: Path, key: str) -> bytes | None:
+def load(folder: Path, key: str) -> NDArray[np.uint8] | None:
     """What was stored under `key`, or None."""
     file = folder / key
     try:
-        stored = file.read_bytes()
+        stored = np.fromfile(file, np.uint8)
         os.utime(file)
     except OSError:
         return None
     digest, blob = stored[:_DIGEST], stored[_DIGEST:]
-    return blob if sha256(blob).digest() == digest else None
+    return blob if sha256(blob.data).digest() == digest.tobytes() else None
 
 
 def store(folder: Path, key: str, blob: bytes) -> None:

@@ -1,6 +1,5 @@
 """Networks run by OpenVINO: read from a file, compiled for this processor, and kept compiled on disk."""
 
-import io
 import logging
 from collections import deque
 from hashlib import sha256
@@ -86,7 +85,7 @@ def _import(folder: Path, key: str, settings: Settings) -> openvino.CompiledMode
     if blob is None:
         return None
     try:
-        return openvino.Core().import_model(io.BytesIO(blob), "CPU", settings)
+        return openvino.Core().import_model(openvino.Tensor(blob), "CPU", settings)
     except RuntimeError as error:
         log.info("the compiled model in %s is not taken: %s", folder, error)
         return None
