@@ -35,7 +35,8 @@ ENDINGS = (".jpg", ".png")
 
 
 def measure(options: argparse.Namespace) -> Part:
-    rows = [_row(ending, options) for ending in ENDINGS]
+    endings = [ending for ending in ENDINGS if not options.films or any(options.films.glob(f"*{ending}"))]
+    rows = [_row(ending, options) for ending in endings]
     note = (
         "Most: what is left to the engine where decoders take the same cores, engine / (engine + decoding) of the core "
         "seconds of one film. As many decoders as cores; throughput mode."

@@ -36,8 +36,8 @@ def detector_films(folder: Path | None) -> dict[str, bytes]:
 
 
 def folder_of_films(folder: Path | None, ending: str, drawn: Path, count: int = 8) -> Path:
-    """`folder` where it holds films that end so, else `drawn` with as many as `count` of 1024 px."""
-    if folder and any(folder.glob(f"*{ending}")):
+    """`folder` where there is one, else `drawn` with as many as `count` of 1024 px."""
+    if folder:
         return folder
     draw = {".png": phantom_png, ".jpg": phantom_jpeg}[ending]
     for seed in range(count):
