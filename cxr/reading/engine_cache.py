@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cxr.settings import Settings
 
 OFF = "off"
+ENDING = ".cxr-compiled"  # of its files: whatever else lies in the folder is left alone
 KEPT_S = 30 * 86_400  # a file that no start has asked for in so long goes, e.g. that of an earlier version
 _DIGEST = sha256().digest_size
 
@@ -37,7 +38,7 @@ def cache_folder(settings: Settings) -> Path | None:
 
 def load(folder: Path, key: str) -> NDArray[np.uint8] | None:
     """What was stored under `key`, or None."""
-    file = folder / key
+    file = folder / f"{key}{ENDING}"
     try:
         stored = np.fromfile(file, np.uint8)
         os.utime(file)
@@ -51,8 +52,8 @@ def store(folder: Path, key: str, blob: bytes) -> None:
     """Keeps `blob` where it can, and drops what has not been used for long."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / key, sha256(blob).digest() + blob)
-        for file in folder.iterdir():
+        _write(folder / f"{key}{ENDING}", sha256(blob).digest() + blob)
+        for file in folder.glob(f"*{ENDING}"):
             if file.stat().st_mtime < time.time() - KEPT_S:
                 file.unlink()
     except OSError as error:  # no room, no right to write, or another process was faster
@@ -60,7 +61,7 @@ def store(folder: Path, key: str, blob: bytes) -> None:
 
 
 def _write(file: Path, content: bytes) -> None:
-    descriptor, unfinished = tempfile.mkstemp(dir=file.parent)
+    descriptor, unfinished = tempfile.mkstemp(ENDING, dir=file.parent)
     try:
         with os.fdopen(descriptor, "wb") as out:
             out.write(content)

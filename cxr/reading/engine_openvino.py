@@ -77,7 +77,7 @@ def _compile(network: openvino.Model, settings: Settings, kept: tuple[Path, str]
 def _key(name: str, settings: Settings) -> str:
     """Of a network compiled in this way, by this OpenVINO, for this processor."""
     told = f"{name} {sorted(settings.items())} {openvino.__version__} {sorted(_cpu_flags())}"
-    return f"{sha256(told.encode()).hexdigest()}.openvino"
+    return sha256(told.encode()).hexdigest()
 
 
 def _import(folder: Path, key: str, settings: Settings) -> openvino.CompiledModel | None:

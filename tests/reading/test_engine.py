@@ -87,14 +87,14 @@ def test_a_damaged_file_of_the_cache_is_replaced(damage: bytes, model: Path, tmp
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_bytes(damage)
     assert np.isfinite(Engine(model, settings).run(TINY).logits).all()
-    assert engine_cache.load(kept.parent, kept.name) is not None
+    assert engine_cache.load(kept.parent, kept.stem) is not None
 
 
 def test_what_openvino_does_not_take_is_compiled_anew(model: Path, tmp_path: Path) -> None:
     settings = Settings(cache_path=str(tmp_path))
     Engine(model, settings)
-    (kept,) = tmp_path.glob("*.openvino")
-    engine_cache.store(tmp_path, kept.name, b"whole, and no network")
+    (kept,) = tmp_path.glob("*.cxr-compiled")
+    engine_cache.store(tmp_path, kept.stem, b"whole, and no network")
     assert np.isfinite(Engine(model, settings).run(TINY).logits).all()
 
 
@@ -105,9 +105,12 @@ def test_a_cache_that_cannot_be_written_is_done_without(model: Path, tmp_path: P
 
 def test_a_file_that_nothing_has_asked_for_in_a_month_goes(tmp_path: Path) -> None:
     engine_cache.store(tmp_path, "old", b"network")
-    os.utime(tmp_path / "old", (0, 0))
+    (tmp_path / "another program's").write_text("kept")
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, 0))
     engine_cache.store(tmp_path, "new", b"network")
     assert engine_cache.load(tmp_path, "old") is None
+    assert (tmp_path / "another program's").exists()
     kept = engine_cache.load(tmp_path, "new")
     assert kept is not None and kept.tobytes() == b"network"
 
