@@ -5,7 +5,6 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from statistics import median
 
 import cv2
@@ -28,21 +27,18 @@ SIZE = 224
 STAGES = 15  # runs of each stage
 
 
-@dataclass
 class UsualWay:
     """Decoded by Pillow or pydicom, read by torch, a backward pass and a PNG overlay for each finding."""
 
-    cam: HookedGradCam = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
         net = build("resnet50v2", "lse", labels=14, channels_in=3, seed=0).eval()
-        self.cam = HookedGradCam(net, net.trunk)
+        self._cam = HookedGradCam(net, net.trunk)
 
     def __call__(self, film: bytes) -> list[bytes]:
         """Overlays of one film at its full size."""
         grey = _decoded(film)  # (H, W) uint8
         small = np.asarray(Image.fromarray(grey).convert("RGB").resize((SIZE, SIZE)), np.float32) / 127.5 - 1
-        _, maps = self.cam(torch.from_numpy(small.transpose(2, 0, 1)[None].copy()))
+        _, maps = self._cam(torch.from_numpy(small.transpose(2, 0, 1)[None].copy()))
         return [_overlay(grey, each.numpy()) for each in maps[0]]
 
 

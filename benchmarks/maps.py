@@ -67,9 +67,11 @@ def _rows_of_size(size: int, options: argparse.Namespace) -> Iterator[Row]:
     operations, peaks = _operations(net, size), {precision: _peak(precision) for precision in _precisions()}
     with tempfile.TemporaryDirectory() as folder:
         files = {method: _exported(net, method, size, Path(folder)) for method in ("gradcam", DEFAULT_MAPS)}
+        hooked_net = copy.deepcopy(net)  # hooks stay on the network that they are put on
+        hooked = HookedGradCam(hooked_net, hooked_net.trunk)
+        expected = [part.numpy() for part in hooked(_random_films(1, size))]
         for batch in options.batches:
-            films = torch.from_numpy(np.random.default_rng(0).normal(size=(batch, 3, size, size)).astype(np.float32))
-            contenders = _contenders(net, films, files)
+            contenders = _contenders(net, _random_films(batch, size), files, hooked, expected)
             if options.quick:
                 contenders = {name: call for name, call in contenders.items() if name not in (REFERENCE, PACKAGE)}
             spent = in_turn(contenders, options.budget)
@@ -88,6 +90,11 @@ def _rows_of_size(size: int, options: argparse.Namespace) -> Iterator[Row]:
                 }
 
 
+def _random_films(batch: int, size: int) -> Tensor:
+    """(batch, 3, size, size); the first is the same in every batch."""
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(batch, 3, size, size)).astype(np.float32))
+
+
 def _extra(name: str, spent: dict[str, list[float]]) -> str:
     """What maps and distance add to the same engine's plain forward pass."""
     plain = spent.get(f"{name.partition(',')[0]}, {ALONE}")
@@ -96,18 +103,16 @@ def _extra(name: str, spent: dict[str, list[float]]) -> str:
     return f"{(1 / ratio(plain, spent[name]) - 1) * 100:+.1f} %"
 
 
-def _contenders(net: FilmNet, films: Tensor, files: dict[str, Path]) -> dict[str, Call]:
-    """Name -> a call that answers for `films`; warmed up, and held equal to the others."""
+def _contenders(
+    net: FilmNet, films: Tensor, files: dict[str, Path], hooked: HookedGradCam, expected: list[NDArray[np.float32]]
+) -> dict[str, Call]:
+    """Name -> a call that answers for `films`; those that are quick are held equal to `expected`, of the first film."""
     array, looking = films.numpy(), Looking(net, "gradcam")
-    hooked_net = copy.deepcopy(net)  # hooks stay on the network that they are put on
-    hooked = HookedGradCam(hooked_net, hooked_net.trunk)
     packaged_net = copy.deepcopy(net)
     package = GradCAM(model=packaged_net, target_layers=[packaged_net.trunk])
     session = Session(files["gradcam"], "f32", cores())
-    expected = [part.numpy() for part in hooked(films[:1])]
     _hold_equal(expected, [part.numpy() for part in _without_gradients(looking, films[:1])[:2]])
     _hold_equal(expected, session.run(array[:1], OUTPUTS[:2]))
-    _with_package(package, films[:1])
     return {
         REFERENCE: lambda: hooked(films),
         PACKAGE: lambda: _with_package(package, films),
