@@ -69,6 +69,10 @@ class ModelFileError(CxrError):
     """A model file is missing, damaged, or not of this project."""
 
 
+class EngineFault(CxrError):
+    """The engine gave numbers that are none: NaN or infinity."""
+
+
 class SettingError(CxrError):
     """A setting has a value that cannot be used."""
 

@@ -154,8 +154,8 @@ class Resamples(Protocol):
     def resampled(self) -> dict[str, Resampled]: ...
 
 
-def drawn_logits(logits: NDArray[np.floating], info: Resamples) -> NDArray[np.float64] | None:
-    """Logits (N, K) -> `scaled` by each draw of the calibration (D, N, K); NaN where a label has no draw, None of none.
+def draws_of(info: Resamples) -> NDArray[np.float64] | None:
+    """Slopes and intercepts (2, D, 1, K) of all draws; NaN where a label has no draw, None where no label has.
 
     Draw d of all labels is one resample of the patients, so that classes stay together.
     """
@@ -165,7 +165,12 @@ def drawn_logits(logits: NDArray[np.floating], info: Resamples) -> NDArray[np.fl
     for own, label in zip(pairs, info.labels, strict=True):
         draws = info.resampled.get(label, ())
         own[: len(draws)] = np.reshape(draws, (-1, 2))
-    slope, intercept = pairs.transpose(2, 1, 0)[:, :, None]  # (D, 1, K) each
+    return pairs.transpose(2, 1, 0)[:, :, None]
+
+
+def drawn_logits(logits: NDArray[np.floating], draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logits (N, K) -> `scaled` by each of the `draws` of the calibration (D, N, K)."""
+    slope, intercept = draws
     return np.asarray(slope * logits + intercept)
 
 

@@ -38,6 +38,12 @@ class Settings:
     operating_point: str = _setting(
         "youden", "operating points by which a finding counts as above", ("youden", "sensitivity90", "specificity90")
     )
+    engine: str = _setting(
+        "openvino", "what runs the network; onnxruntime has to be installed", ("openvino", "onnxruntime")
+    )
+    cache_path: str = _setting(
+        "", "folder of compiled models, `off` for none; empty: cxr in the user's cache folder (XDG_CACHE_HOME)"
+    )
     precision: str = _setting(
         "auto", "arithmetic of the engine; auto: bf16 where the processor has it", ("auto", "bf16", "f32")
     )

@@ -39,8 +39,9 @@ WINGS = {
         "check_training", "check_command",
     ),
     "cxr.reading": (
-        "engine", "site", "derived", "report", "table", "check", "preparation", "reader", "readers", "labels",
-        "outcomes", "archive_sources", "archive_decoders", "archive_tables", "archive", "archive_ray",
+        "engine_cache", "engine_openvino", "engine_onnxruntime", "engine", "site", "derived", "report", "table",
+        "check", "preparation", "reader", "readers", "labels", "outcomes", "archive_sources", "archive_decoders",
+        "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
         "extensions", "migrations", "tables", "people_tables", "audit", "tries", "people", "sessions", "visitors",

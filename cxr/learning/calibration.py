@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
 from cxr.metrics import bootstrap_draws, operating_thresholds, sensitivity_specificity
-from cxr.modelfile import KINDS, OperatingPoint, Platt, Resampled, apply_calibration, drawn_logits, scaling_of
+from cxr.modelfile import KINDS, OperatingPoint, Platt, Resampled, apply_calibration, drawn_logits, draws_of, scaling_of
 from cxr.scaling import Fit, one_temperature, platt_of_each, temperature_and_shifts
 from cxr.tasks import Recipe
 from cxr.uncertainty import DRAWS, intervals
@@ -40,14 +40,12 @@ class Calibration:
 
     def intervals(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """Logits (N, K) -> low and high (N, K, 2) of the 95 % intervals; NaN where a label has no draws."""
-        parts = np.array_split(logits, max(1, len(logits) // FILMS_AT_ONCE))
-        return np.concatenate([self._intervals(part) for part in parts])
-
-    def _intervals(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        drawn = drawn_logits(logits, self)
-        if drawn is None:
+        draws = draws_of(self)
+        if draws is None:
             return np.full((*logits.shape, 2), np.nan)
-        return intervals(KINDS[self.kind](drawn), self.probabilities(logits))
+        kind, parts = KINDS[self.kind], np.array_split(logits, max(1, len(logits) // FILMS_AT_ONCE))
+        ends = [intervals(kind(drawn_logits(part, draws)), self.probabilities(part)) for part in parts]
+        return np.concatenate(ends)
 
     @property
     def uncalibrated(self) -> Labels:

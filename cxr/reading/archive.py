@@ -16,13 +16,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from cxr.errors import BadRequest
+from cxr.errors import BadRequest, EngineFault
 from cxr.films.film import Limits
 from cxr.reading.archive_decoders import Decoders, Decoding, decoders
 from cxr.reading.archive_sources import Source
 from cxr.reading.archive_tables import Row, Run
 from cxr.reading.engine import WEIGHTS
 from cxr.reading.outcomes import Outcome, columns_of, draw_overlays, film_name, row_of
+from cxr.reading.preparation import Prepared
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
@@ -87,13 +88,19 @@ class FilmReading:
         decoded = self.decoders.decode(name)
         outcome = Outcome(film_name(name), error=decoded.error)
         if decoded.prepared:
-            outcome = Outcome.of(outcome.name, self.reader.finish(decoded.prepared, anyway=self.plan.anyway))
+            outcome = self._outcome(outcome.name, decoded.prepared)
         thousand = f"{number // 1000:05d}"  # no folder should hold a million files
         if self.plan.maps:
             write_maps(outcome, self.plan.maps / thousand, f"{number:08d}")
         if self.plan.overlays and decoded.film:
             draw_overlays(outcome, decoded.film, self.plan.overlays / thousand, f"{number:08d}")
         return row_of(outcome, self.reader)
+
+    def _outcome(self, name: str, prepared: Prepared) -> Outcome:
+        try:
+            return Outcome.of(name, self.reader.finish(prepared, anyway=self.plan.anyway))
+        except EngineFault as fault:
+            return Outcome(name, error=str(fault))
 
     def rows(self, films: Iterable[Numbered]) -> Generator[Row, None, None]:
         """Of all `films`, in their order. To be closed by who does not take them all."""

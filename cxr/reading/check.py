@@ -11,7 +11,8 @@ from cxr.films.film import Film
 from cxr.films.header import header_reasons
 from cxr.films.prepare import fit_square
 from cxr.films.reasons import REFUSE, Reason, because
-from cxr.reading.engine import WEIGHTS, Compiled, metadata_of, read_network
+from cxr.reading.engine import WEIGHTS, validate_finite
+from cxr.reading.engine_openvino import Compiled, metadata_of, read_network
 from cxr.tasks import TASKS
 
 CHECK_FILE = WEIGHTS / "check" / "film.onnx"
@@ -57,7 +58,8 @@ class FilmChecker:
 
     def look(self, film: Film) -> Sight:
         square, _ = fit_square(film.pixels, self.info.size, "squash")
-        signs, turns = self._compiled.run(square[None, None], CHECK_OUTPUTS)
+        signs, turns = answers = self._compiled.run(square[None, None], CHECK_OUTPUTS)
+        validate_finite(answers, self._compiled.version)
         scores = dict(zip(SIGNS, signs[0].tolist(), strict=True)) | {ROTATED: 1 - float(turns[0, 0])}
         return Sight(scores, TURNS[1 + int(turns[0, 1:].argmax())])
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from cxr.modelfile import ModelInfo, OperatingPoint, Platt, drawn_logits, scaled
+from cxr.modelfile import ModelInfo, OperatingPoint, Platt, drawn_logits, draws_of, scaled
 from cxr.reading.engine import Engine, Outputs
 from cxr.reading.site import SiteCalibration
 from cxr.tasks import TASKS
@@ -31,18 +31,18 @@ class DerivedEngine:
         self._source = site.applied_to(engine.info, engine.sha256) if site else engine.info
         self.info = derived_info(self._source, task)
         self.sha256, self.version, self.at_once = engine.sha256, engine.version, engine.at_once
+        self._draws = draws_of(self._source)
         self._healthy = self._source.labels.index(HEALTHY_CLASS)
 
     def run(self, films: NDArray[np.float32]) -> Outputs:
         """Prepared films (N, C, S, S) -> outputs of one label."""
         outputs = self._engine.run(films)
         calibrated = scaled(outputs.logits, [self._source.platt[label] for label in self._source.labels])
-        drawn = drawn_logits(outputs.logits, self._source)
         return Outputs(
             self._log_odds(calibrated).astype(np.float32),
             self._maps(outputs.maps),
             outputs.distance,
-            None if drawn is None else self._log_odds(drawn),
+            None if self._draws is None else self._log_odds(drawn_logits(outputs.logits, self._draws)),
         )
 
     def _log_odds(self, calibrated: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from cxr import __version__
 from cxr.errors import SettingError
 from cxr.films.film import Film
 from cxr.films.prepare import prepare
-from cxr.modelfile import KINDS, ModelInfo, OperatingPoint, drawn_logits
+from cxr.modelfile import KINDS, ModelInfo, OperatingPoint, drawn_logits, draws_of
 from cxr.reading.check import shipped_checker, with_distance
 from cxr.reading.derived import DerivedEngine
 from cxr.reading.engine import SHIPPED, Engine, Outputs
@@ -30,6 +30,7 @@ class Reader:
         self._engine = engine
         self.info: ModelInfo = site.applied_to(engine.info, engine.sha256) if site else engine.info
         self._points = points_of(self.info, operating_points)
+        self._draws = draws_of(self.info)
         self.identity = ModelIdentity(
             self.info.name,
             self.info.task,
@@ -103,8 +104,7 @@ class Reader:
         """Findings of one film, in the model's order."""
         kind = self.info.kind
         probabilities = self.info.probabilities(outputs.logits)  # (1, K)
-        drawn = drawn_logits(outputs.logits, self.info)  # (D, 1, K)
-        drawn = outputs.drawn if drawn is None else drawn
+        drawn = outputs.drawn if self._draws is None else drawn_logits(outputs.logits, self._draws)  # (D, 1, K)
         ends = None if drawn is None else intervals(KINDS[kind](drawn), probabilities)[0]
         return findings_of(probabilities[0], self._points, kind, ends)
 

@@ -75,6 +75,14 @@ def test_rows_are_those_of_the_reader_in_the_order_of_the_source(folder: Path, m
     assert [bool(row["error"]) for row in rows] == [False, True, False, True, False]
 
 
+def test_a_film_to_which_the_engine_has_no_number_is_a_row_with_the_reason(folder: Path, tmp_path: Path) -> None:
+    nothing = tiny_model(tmp_path / "nan.onnx", "pneumonia3", [0.0, np.nan, 1.0], [1.0] * 3)
+    with _opened(Folder(str(folder)), nothing) as reading:
+        first, *_ = _rows(reading)
+    assert "gave numbers that are not finite" in first["error"]
+    assert "normal" not in first
+
+
 def _answer(reader: Reader, name: str) -> Outcome:
     try:
         return Outcome.of(film_name(name), reader.read(read_film(name, frontal_only=False)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cxr.errors import ModelFileError
+from cxr.errors import EngineFault, ModelFileError
 from cxr.films.film import Film, Metadata
 from cxr.films.read import read_film
 from cxr.films.reasons import REASONS, REFUSE
@@ -49,6 +49,13 @@ def test_an_upright_film_is_read_whatever_its_size_shape_frame_and_exposure(
     checker: FilmChecker, spoil: Callable[[Pixels], Pixels], side: int
 ) -> None:
     assert _codes(checker, spoil(draw_phantom(side, side))) == []
+
+
+def test_a_check_whose_network_gives_no_number_accepts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    checker, nothing = FilmChecker(), np.full((1, 4), np.nan, np.float32)
+    monkeypatch.setattr(checker._compiled, "run", lambda *_: (nothing, nothing))
+    with pytest.raises(EngineFault, match="gave numbers that are not finite"):
+        checker.look(_film(PHANTOM))
 
 
 def _page() -> Pixels:

@@ -15,7 +15,8 @@ from cxr.films.film import Film, Metadata
 from cxr.films.prepare import prepare
 from cxr.films.read import read_film
 from cxr.modelfile import METADATA_KEY, ModelInfo
-from cxr.reading.engine import SHIPPED, Engine, _precision, _threads
+from cxr.reading.engine import SHIPPED, Engine, _threads
+from cxr.reading.engine_openvino import precision_of
 from cxr.reading.reader import Reader
 from cxr.scaling import sigmoid
 from cxr.settings import Settings
@@ -210,15 +211,15 @@ def test_the_precision_is_f32_by_setting_and_stated() -> None:
 
 def test_bf16_is_chosen_only_with_amx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = tmp_path / "cpuinfo"
-    monkeypatch.setattr("cxr.reading.engine.CPU_FLAGS", flags)
+    monkeypatch.setattr("cxr.reading.engine_openvino.CPU_FLAGS", flags)
     flags.write_text("flags: avx512_bf16")
-    assert _precision("auto") == "f32"
+    assert precision_of("auto") == "f32"
     flags.write_text("flags: avx512_bf16 amx_bf16")
-    assert _precision("auto") == "bf16"
+    assert precision_of("auto") == "bf16"
 
 
 def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("cxr.reading.engine.cores", lambda: 8)
     assert _threads(Settings(workers=4)) == 2
     assert _threads(Settings(workers=16)) == 1
     assert _threads(Settings(workers=4, threads=3)) == 3
