@@ -23,7 +23,10 @@ class Settings:
     """All settings, with their defaults. `Settings.from_environment()` applies the `CXR_*` variables."""
 
     instance_path: str = _setting("instance", "folder of the database and of the stored films")
-    database_url: str = _setting("", "SQLAlchemy URL of an SQLite file; empty: desk.sqlite3 in the instance folder")
+    database_url: str = _setting(
+        "", "SQLAlchemy URL of an SQLite file or of PostgreSQL; empty: desk.sqlite3 in the instance folder"
+    )
+    storage_url: str = _setting("", "folder or bucket (s3://...) of the film bytes; empty: in the instance folder")
     secret_key: str = _setting("", "key that signs sessions and forms; required under gunicorn")
     allowed_hosts: str = _setting(
         "", "host names, separated by commas, that a shared desk answers to; empty: loopback names alone"

@@ -24,6 +24,11 @@ DETAIL_LENGTH = 1000
 CHUNK = 1000  # rows in memory at once
 COMMAND_LINE = "(command line)"  # persons in brackets have no account, and no account may have brackets in its name
 DESK = "(desk)"
+LOCK = "audit"  # rows are bound together one after the other
+LAST_NUMBER = {  # of each database: kept by itself, and never lowered
+    "sqlite": text("SELECT seq FROM sqlite_sequence WHERE name = 'audit'"),
+    "postgresql": text("SELECT number FROM audit_last"),
+}
 
 
 class AuditRow(Base):
@@ -87,7 +92,7 @@ class Verdict:
 
 
 class AuditLog:
-    """Safe to share among threads and processes: rows are bound together under the database's write lock."""
+    """Safe to share among threads and processes: rows are bound together under a lock of the database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -98,7 +103,7 @@ class AuditLog:
             with reading(self._engine) as session:
                 entries = tuple(entry for entry in entries if not _is_told(session, entry, quiet_s))
         if entries:
-            with writing(self._engine) as session:
+            with writing(self._engine, (LOCK,)) as session:
                 _append(session, entries)
 
     def page(self, wanted: Wanted, size: int, before: int | None = None) -> list[AuditRow]:
@@ -171,4 +176,4 @@ def _append(session: Session, entries: Iterable[Entry]) -> None:
 
 def _last_number(session: Session) -> int:
     """The largest number that a row ever had, so that rows cut off at the end leave a gap."""
-    return session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")) or 0
+    return session.scalar(LAST_NUMBER[session.get_bind().dialect.name]) or 0

@@ -18,6 +18,8 @@ from cxr.errors import NotFound
 from tests.desk.department import CLINICIAN, Department, post
 from tests.desk.desk import Desk
 
+pytestmark = pytest.mark.both_databases
+
 NEW = NewFilm("a.png", "PNG", "chestxray14", "upload", b"thumbnail", gradcam=False)
 SCRIPT = "<script>alert(1)</script>"
 

@@ -31,6 +31,8 @@ from tests.desk.department import (
 )
 from tests.desk.desk import Desk, open_desk, sentence_of
 
+pytestmark = pytest.mark.both_databases
+
 WRONG = "The name or the password is not right; type both again."
 
 

@@ -9,6 +9,8 @@ from cxr.desk.people_tables import Token
 from cxr.desk.tables import writing
 from tests.desk.department import ADMIN, CLINICIAN, Department, film_form, form_token, post, problem_of
 
+pytestmark = pytest.mark.both_databases
+
 
 def _make(department: Department, **fields: object) -> str:
     answer = post(department.clinician, "/account/tokens", **{"name": "archive", "days": "90", **fields})

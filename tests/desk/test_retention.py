@@ -15,6 +15,8 @@ from cxr.desk.tables import FilmRow, State, writing
 from cxr.reading.reader import Reader
 from tests.desk.desk import Desk, open_desk
 
+pytestmark = pytest.mark.both_databases
+
 DAY_S = 86_400
 
 
