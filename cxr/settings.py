@@ -52,6 +52,7 @@ class Settings:
     max_request_films: int = _setting(100, "most films in one upload, those in its ZIP files counted")
     max_request_bytes: int = _setting(512 * MIB, "largest upload, in bytes, also once its ZIP files are unpacked")
     reads_at_once: int = _setting(2, "films that one process decodes and reads at the same time; bounds its memory")
+    max_waiting: int = _setting(16, "uploads that one process lets wait to be read; more are answered 503 at once")
     lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again")
     keep_days: int = _setting(0, "days after which films are deleted with all that was made of them; 0: never")
     session_idle_s: int = _setting(1800, "seconds without a request after which a session ends")
