@@ -128,9 +128,11 @@ def test_a_host_whose_clock_is_an_hour_ahead_takes_no_film_from_another(
 def test_a_lock_that_is_not_given_is_told_as_busy(desk: Desk, film_png: bytes) -> None:
     engine = desk.intake.store.engine
     sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("SET LOCAL lock_timeout = '50ms'"))
-    with sa.create_engine(engine.url).begin() as other:
-        other.execute(sa.text("LOCK TABLE films IN EXCLUSIVE MODE"))
+    other = sa.create_engine(engine.url)
+    with other.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE films IN EXCLUSIVE MODE"))
         answer = desk.api_upload("a.png", film_png)
+    other.dispose()
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "database is busy" in answer.get_json()["error"]
     assert desk.keeps_nothing()

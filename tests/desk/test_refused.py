@@ -15,8 +15,6 @@ from tests.desk.desk import Desk, open_desk, sentence_of
 from tests.phantom import draw_phantom, phantom_dicom
 from tests.reading.tiny import tiny_model
 
-pytestmark = pytest.mark.both_databases
-
 SENTENCE = "The grey scale is inverted: the lungs are bright. Invert the film, so that bone is white."
 
 

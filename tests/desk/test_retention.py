@@ -21,9 +21,9 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-def keeper(tmp_path: Path, reader: Reader) -> Iterator[Desk]:
+def keeper(tmp_path: Path, reader: Reader, database_url: str) -> Iterator[Desk]:
     """A desk that keeps films for 30 days."""
-    with open_desk(tmp_path, reader, keep_days=30, heatmap_files=True) as opened:
+    with open_desk(tmp_path, reader, keep_days=30, heatmap_files=True, database_url=database_url) as opened:
         yield opened
 
 
