@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Engine, Index, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cxr.desk.people_tables import NAME_LENGTH
-from cxr.desk.tables import Base, reading, writing
+from cxr.desk.tables import Base, reading, with_room, writing
 
 GENESIS = "0" * 64  # what the first row is bound to
 COLUMNS = ("id", "at", "person", "action", "film_id", "detail", "hash")
@@ -103,8 +103,7 @@ class AuditLog:
             with reading(self._engine) as session:
                 entries = tuple(entry for entry in entries if not _is_told(session, entry, quiet_s))
         if entries:
-            with writing(self._engine, (LOCK,)) as session:
-                _append(session, entries)
+            with_room(self._engine, lambda: self._append(entries))
 
     def page(self, wanted: Wanted, size: int, before: int | None = None) -> list[AuditRow]:
         """Rows, newest first, older than that of the number `before`."""
@@ -140,6 +139,10 @@ class AuditLog:
         with reading(self._engine) as session:
             trouble = f"row {count + 1} is missing" if count < _last_number(session) else ""
         return Verdict(count, before, trouble or ("" if seen else f"no row has the hash {head[:64]}"))
+
+    def _append(self, entries: Iterable[Entry]) -> None:
+        with writing(self._engine, (LOCK,)) as session:
+            _append(session, entries)
 
     def _after(self, wanted: Wanted, number: int) -> list[AuditRow]:
         following = select(AuditRow).where(*wanted.conditions(), AuditRow.id > number).order_by(AuditRow.id)

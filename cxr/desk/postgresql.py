@@ -58,6 +58,14 @@ def cause(error: Exception, url: sa.URL) -> str:
     return first.replace(url.password, "***") if url.password else first
 
 
+def keep_room(_: sa.Engine) -> None:
+    """Nothing: the server's disk is its own."""
+
+
+def make_room(_: sa.Engine) -> bool:
+    return False
+
+
 def scrub(_: sa.Engine) -> bool:
     """Nothing: the space of what was deleted is cleared by the server's own VACUUM; docs/many-desks.md."""
     return True

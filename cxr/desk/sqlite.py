@@ -1,9 +1,10 @@
-"""What the desk asks of SQLite: one write lock, and that deleted content is overwritten."""
+"""What the desk asks of SQLite: one write lock, deleted content overwritten, and room to delete on a full disk."""
 
 import sqlite3
 import time
 from collections.abc import Iterable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from cxr.errors import SettingError
 
 BUSY_TIMEOUT_S = 30  # how long a writer waits for another before SQLite gives up
 TRUNCATE_PATIENCE_S = 1
+RESERVE_BYTES = 2**20  # deleting a film writes some tens of pages to the log before it frees anything
 DRIVERS = ("sqlite", "sqlite+pysqlite")
 
 
@@ -54,6 +56,28 @@ def scrub(engine: sa.Engine) -> bool:
         busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     return not busy
+
+
+def keep_room(engine: sa.Engine) -> None:
+    """Hold some room beside the database. Raises OSError when the disk is full."""
+    reserve = _reserve(engine)
+    if not reserve.exists():
+        try:
+            reserve.write_bytes(bytes(RESERVE_BYTES))
+        except OSError:
+            reserve.unlink(missing_ok=True)
+            raise
+
+
+def make_room(engine: sa.Engine) -> bool:
+    """Give the room up; False when that was done before."""
+    kept = _reserve(engine).exists()
+    _reserve(engine).unlink(missing_ok=True)
+    return kept
+
+
+def _reserve(engine: sa.Engine) -> Path:
+    return Path(f"{engine.url.database}-reserve")
 
 
 def _configure(connection: Any, _: Any) -> None:

@@ -27,9 +27,11 @@ from cxr.desk.tables import (
     ReportRow,
     State,
     clock,
+    keep_room,
     open_database,
     reading,
     scrub,
+    with_room,
     writing,
 )
 from cxr.errors import Conflict, NotFound
@@ -123,8 +125,10 @@ class Store:
             created_at=time.time(),
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim)
-        with told_when_full(), self.storage.staged(sha256, content) as keep:
-            self._put(row, keep, new.key)
+        with told_when_full():
+            keep_room(self._engine)
+            with self.storage.staged(sha256, content) as keep:
+                self._put(row, keep, new.key)
         return claim
 
     def content(self, film: FilmRow | Claim) -> bytes:
@@ -135,13 +139,7 @@ class Store:
 
         Raises NotFound, or, with `spare_reading`, Conflict for a film that is being read.
         """
-        with self._write(()) as session:
-            row = _found(session.get(FilmRow, film_id, with_for_update=True))
-            if spare_reading and row.state in UNREAD and row.lease_until > time.time():
-                raise Conflict("The film is being read; delete it afterwards.")
-            session.delete(row)
-            if row.gradcam:
-                session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
+        row = with_room(self._engine, lambda: self._forget(film_id, spare_reading))
         self._drop_unnamed(row.sha256)
         return row
 
@@ -342,6 +340,16 @@ class Store:
         except Exception:
             self._drop_unnamed(row.sha256)
             raise
+
+    def _forget(self, film_id: str, spare_reading: bool) -> FilmRow:
+        with self._write(()) as session:
+            row = _found(session.get(FilmRow, film_id, with_for_update=True))
+            if spare_reading and row.state in UNREAD and row.lease_until > time.time():
+                raise Conflict("The film is being read; delete it afterwards.")
+            session.delete(row)
+            if row.gradcam:
+                session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
+        return row
 
     def _unnamed(self, hashes: list[str]) -> list[str]:
         """Those that no film has."""

@@ -1,21 +1,23 @@
 """The tables of the desk, and how its database is opened."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from cxr.desk import postgresql, sqlite
+from cxr.desk.faults import is_full
 from cxr.desk.migrations import upgrade
 from cxr.errors import SettingError
 from cxr.reading.report import Report
 
+T = TypeVar("T")
 DESK = "desk"  # the lock of all writers that name no other
 
 
@@ -132,6 +134,8 @@ class _Kind(Protocol):
     def clock(self) -> sa.ColumnElement[float]: ...
     def cause(self, error: Exception, url: sa.URL, /) -> str: ...
     def scrub(self, engine: sa.Engine, /) -> bool: ...
+    def keep_room(self, engine: sa.Engine, /) -> None: ...
+    def make_room(self, engine: sa.Engine, /) -> bool: ...
 
 
 KINDS: Mapping[str, _Kind] = {"sqlite": sqlite, "postgresql": postgresql}
@@ -181,6 +185,21 @@ def clock(engine: sa.Engine) -> sa.ColumnElement[float]:
 def scrub(engine: sa.Engine) -> bool:
     """See that nothing of what was deleted stands beside the tables. False: somebody reads there, try again."""
     return KINDS[engine.dialect.name].scrub(engine)
+
+
+def keep_room(engine: sa.Engine) -> None:
+    """Hold back some of the disk, so that films can be deleted when it is full. Raises OSError when it is."""
+    KINDS[engine.dialect.name].keep_room(engine)
+
+
+def with_room(engine: sa.Engine, write: Callable[[], T]) -> T:
+    """What `write` returns; on a full disk it is called again, with the room that was held back."""
+    try:
+        return write()
+    except OperationalError as error:
+        if not is_full(error) or not KINDS[engine.dialect.name].make_room(engine):
+            raise
+        return write()
 
 
 def _open(kind: _Kind, url: sa.URL) -> sa.Engine:
