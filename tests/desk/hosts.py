@@ -91,7 +91,7 @@ def _open_host(folder: Path, workers: int, threads: int, settings: dict[str, Any
         process.wait()
 
 
-def _wait_until_ready(host: Host, limit_s: float = 90) -> None:
+def _wait_until_ready(host: Host, limit_s: float = 180) -> None:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline and host.process.poll() is None:
         with suppress(requests.RequestException):
