@@ -25,6 +25,13 @@ class StorageAway(CxrError):
         super().__init__("The desk's storage of films does not answer; nothing was changed. Try again in a moment.")
 
 
+class BytesMissing(CxrError):
+    """A film has a row, and no bytes: somebody else deleted them, or a backup has gaps."""
+
+    def __init__(self) -> None:
+        super().__init__("The bytes of this film are missing from the storage; restore them, or delete the film.")
+
+
 class Storage(Protocol):
     """Film bytes by their SHA-256. Safe to share among threads and processes."""
 

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 from cxr.desk.answers import Answers
 from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
-from cxr.desk.storage import open_storage
+from cxr.desk.storage import BytesMissing, open_storage
 from cxr.desk.tables import (
     DESK,
     UNREAD,
@@ -132,7 +132,11 @@ class Store:
         return claim
 
     def content(self, film: FilmRow | Claim) -> bytes:
-        return self.storage.read(film.sha256)
+        """Raises BytesMissing."""
+        try:
+            return self.storage.read(film.sha256)
+        except FileNotFoundError:
+            raise BytesMissing from None
 
     def delete(self, film_id: str, *, spare_reading: bool = False) -> FilmRow:
         """Forget a film, its report and, unless another film has the same bytes, its bytes. Returns what it was.

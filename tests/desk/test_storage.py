@@ -120,6 +120,16 @@ def test_bytes_in_a_bucket_come_and_go_at_once_and_none_loses_them(tmp_path: Pat
     store.close()
 
 
+def test_a_film_without_bytes_says_so(desk: Desk, film_png: bytes) -> None:
+    film = desk.api_upload("a.png", film_png).get_json()
+    (stored,) = desk.stored_files()
+    stored.unlink()
+    answer = desk.client.get(film["links"]["pixels"], headers={"Accept": "application/json"})
+    assert answer.status_code == 500
+    assert answer.get_json()["error"].startswith("The bytes of this film are missing")
+    assert desk.client.delete(film["links"]["self"]).status_code == 204
+
+
 def test_a_sweep_spares_what_is_younger_than_an_hour(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
     old, young = (tmp_path / "films" / "aa" / f"aa{name}" for name in ("old", "young"))
