@@ -12,7 +12,7 @@ from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.retention import expire
 from cxr.desk.store import Claim, NewFilm, Store
-from cxr.desk.tables import FilmRow
+from cxr.desk.tables import FilmRow, with_room
 from cxr.errors import CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
@@ -190,17 +190,22 @@ class Intake:
 
     def _read(self, claim: Claim, reader: Reader, film: Film | None = None, *, anyway: bool = False) -> None:
         """Read one claimed film and store the report, or the sentence that says why there is none."""
-        if not self.store.begin(claim, self._lease_s):
+        if not self._write(lambda: self.store.begin(claim, self._lease_s)):
             return
         try:
             film = film or self._film(self.store.content(claim))
-            self.store.finish(claim, reader.read(film, anyway=anyway))
+            report = reader.read(film, anyway=anyway)
+            self._write(lambda: self.store.finish(claim, report))
         except CxrError as error:
             self.store.fail(claim, str(error))
         except Exception:
             log.exception("reading film %s failed", claim.film_id)
             self.store.fail(claim, "The film could not be read because of a fault in the desk; its log says more.")
         self._wake.set()
+
+    def _write(self, change: Callable[[], T]) -> T:
+        """What becomes of a film that was taken in is kept on a full disk, too."""
+        return with_room(self.store.engine, change)
 
     def _keep_house(self) -> None:
         rounds = 0
