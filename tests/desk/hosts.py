@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -183,7 +183,11 @@ class Upload:
 
 
 def send_all(
-    hosts: Sequence[Host], films: Sequence[Known], count: int, clients: int, on_acknowledged: Any = lambda _: None
+    hosts: Sequence[Host],
+    films: Sequence[Known],
+    count: int,
+    clients: int,
+    on_acknowledged: Callable[[int], None] = lambda _: None,
 ) -> list[Upload]:
     """`count` uploads by so many clients at once. `on_acknowledged` is told how many there were, after each."""
     uploads = [Upload(number, films[number % len(films)]) for number in range(count)]
@@ -202,9 +206,12 @@ def send_all(
 # --- what became of all of them ---
 
 
+FAULTS = ("unacknowledged", "lost", "stored_twice", "read_twice", "mixed_up", "server_errors")
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a load came to; the first six are faults."""
+    """What a load came to."""
 
     unacknowledged: int
     lost: int  # acknowledged, and not read in the end
@@ -218,8 +225,8 @@ class Outcome:
     longest_wait_s: float  # from a lost connection to the reading
 
     def faults(self) -> dict[str, int]:
-        found = vars(self)
-        return {name: found[name] for name in list(found)[:6] if found[name]}
+        """Those of FAULTS that there are."""
+        return {name: getattr(self, name) for name in FAULTS if getattr(self, name)}
 
 
 def judge(uploads: Sequence[Upload], settings: Settings, limit_s: float = 120) -> Outcome:

@@ -39,8 +39,12 @@ def test_two_workers_give_each_film_its_own_answer(tmp_path: Path, films: list[K
 def test_killed_workers_lose_no_film_and_none_is_read_twice(tmp_path: Path, films: list[Known]) -> None:
     chance = random.Random(1)
     with open_hosts([tmp_path], workers=2, lease_s=LEASE_S) as hosts:
-        kill = lambda count: count % 6 == 0 and hosts[0].kill_worker(chance)  # noqa: E731
-        uploads = send_all(hosts, films, count=20, clients=6, on_acknowledged=kill)
+
+        def kill_now_and_then(count: int) -> None:
+            if count % 6 == 0:
+                hosts[0].kill_worker(chance)
+
+        uploads = send_all(hosts, films, count=20, clients=6, on_acknowledged=kill_now_and_then)
         found = judge(uploads, Settings(instance_path=str(tmp_path)))
     assert found.faults() == {}
 
@@ -51,8 +55,12 @@ def test_a_host_that_dies_leaves_its_films_to_the_other(
     with open_bucket() as bucket:
         shared = {"database_url": postgresql_url, "storage_url": bucket}
         with open_hosts([tmp_path / "one", tmp_path / "two"], workers=1, lease_s=LEASE_S, **shared) as hosts:
-            kill = lambda count: count == 8 and hosts[0].kill()  # noqa: E731
-            uploads = send_all(hosts, films, count=20, clients=6, on_acknowledged=kill)
+
+            def kill_one(count: int) -> None:
+                if count == 8:
+                    hosts[0].kill()
+
+            uploads = send_all(hosts, films, count=20, clients=6, on_acknowledged=kill_one)
             found = judge(uploads, Settings(instance_path=str(tmp_path / "three"), **shared))
     assert found.faults() == {}
 
