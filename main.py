@@ -1,6 +1,7 @@
 """Opens the desk: `python main.py` on this machine, `gunicorn main:app` for many."""
 
 import argparse
+import atexit
 import sys
 from typing import Any
 
@@ -16,7 +17,9 @@ def __getattr__(name: str) -> Any:
     from cxr.desk.app import create_app
 
     try:
-        return globals().setdefault("app", create_app())
+        app = create_app()
+        atexit.register(app.extensions["intake"].close)  # a worker that is told to stop finishes what it reads
+        return globals().setdefault("app", app)
     except CxrError as error:
         print(f"The desk does not start: {error}", file=sys.stderr, flush=True)
         raise SystemExit(GUNICORN_GIVES_UP) from None

@@ -23,7 +23,10 @@ class Settings:
     """All settings, with their defaults. `Settings.from_environment()` applies the `CXR_*` variables."""
 
     instance_path: str = _setting("instance", "folder of the database and of the stored films")
-    database_url: str = _setting("", "SQLAlchemy URL of an SQLite file; empty: desk.sqlite3 in the instance folder")
+    database_url: str = _setting(
+        "", "SQLAlchemy URL of an SQLite file or of PostgreSQL; empty: desk.sqlite3 in the instance folder"
+    )
+    storage_url: str = _setting("", "folder or bucket (s3://...) of the film bytes; empty: in the instance folder")
     secret_key: str = _setting("", "key that signs sessions and forms; required under gunicorn")
     allowed_hosts: str = _setting(
         "", "host names, separated by commas, that a shared desk answers to; empty: loopback names alone"
@@ -55,6 +58,7 @@ class Settings:
     max_request_films: int = _setting(100, "most films in one upload, those in its ZIP files counted")
     max_request_bytes: int = _setting(512 * MIB, "largest upload, in bytes, also once its ZIP files are unpacked")
     reads_at_once: int = _setting(2, "films that one process decodes and reads at the same time; bounds its memory")
+    max_waiting: int = _setting(16, "uploads that one process lets wait to be read; more are answered 503 at once")
     lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again")
     keep_days: int = _setting(0, "days after which films are deleted with all that was made of them; 0: never")
     session_idle_s: int = _setting(1800, "seconds without a request after which a session ends")

@@ -44,11 +44,11 @@ WINGS = {
         "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
-        "extensions", "migrations", "tables", "people_tables", "audit", "tries", "people", "sessions", "visitors",
-        "trail", "faults",
-        "answers", "keys", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake", "zips",
-        "uploads", "views", "forms", "cards", "looks", "answers_views", "film_report", "pages", "viewing", "api",
-        "film_report_pdf", "film_report_views", "people_pages", "audit_pages", "door", "app", "serve",
+        "extensions", "faults", "migrations", "sqlite", "postgresql", "tables", "people_tables", "audit", "tries",
+        "people", "sessions", "visitors", "trail",
+        "answers", "keys", "storage", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake",
+        "zips", "uploads", "views", "forms", "cards", "looks", "answers_views", "film_report", "pages", "viewing",
+        "api", "film_report_pdf", "film_report_views", "people_pages", "audit_pages", "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

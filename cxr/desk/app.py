@@ -9,6 +9,7 @@ from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -61,7 +62,7 @@ def create_app(
     """The desk. `local`: it is opened on this machine alone, by main.py, and trusts whoever reaches it there.
 
     Raises:
-        SettingError: a setting cannot be used, e.g. no secret key for a desk that is not local, or no SQLite file.
+        SettingError: a setting cannot be used, e.g. no secret key for a desk that is not local, or no database.
         ModelFileError: a model file is missing or damaged.
     """
     settings = _resolve(settings or Settings.from_environment(), local)
@@ -105,6 +106,7 @@ def _equip(app: Flask) -> None:
     app.register_error_handler(CxrError, answer_error)
     app.register_error_handler(SignInNeeded, ask_to_sign_in)
     app.register_error_handler(DBAPIError, _answer_database_error)
+    app.register_error_handler(PoolTimeout, _answer_database_error)
     app.register_error_handler(HTTPException, answer_error)
     app.register_error_handler(OSError, _answer_system_error)
     app.json = _InGivenOrder(app)
@@ -140,7 +142,7 @@ def _answer_system_error(error: OSError) -> AnyResponse:
     raise error
 
 
-def _answer_database_error(error: DBAPIError) -> AnyResponse:
+def _answer_database_error(error: DBAPIError | PoolTimeout) -> AnyResponse:
     known = database_fault(error)
     if known is None:
         raise error

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Engine, Index, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cxr.desk.people_tables import NAME_LENGTH
-from cxr.desk.tables import Base, reading, writing
+from cxr.desk.tables import Base, reading, with_room, writing
 
 GENESIS = "0" * 64  # what the first row is bound to
 COLUMNS = ("id", "at", "person", "action", "film_id", "detail", "hash")
@@ -24,6 +24,11 @@ DETAIL_LENGTH = 1000
 CHUNK = 1000  # rows in memory at once
 COMMAND_LINE = "(command line)"  # persons in brackets have no account, and no account may have brackets in its name
 DESK = "(desk)"
+LOCK = "audit"  # rows are bound together one after the other
+LAST_NUMBER = {  # of each database: kept by itself, and never lowered
+    "sqlite": text("SELECT seq FROM sqlite_sequence WHERE name = 'audit'"),
+    "postgresql": text("SELECT number FROM audit_last"),
+}
 
 
 class AuditRow(Base):
@@ -87,7 +92,7 @@ class Verdict:
 
 
 class AuditLog:
-    """Safe to share among threads and processes: rows are bound together under the database's write lock."""
+    """Safe to share among threads and processes: rows are bound together under a lock of the database."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -98,8 +103,7 @@ class AuditLog:
             with reading(self._engine) as session:
                 entries = tuple(entry for entry in entries if not _is_told(session, entry, quiet_s))
         if entries:
-            with writing(self._engine) as session:
-                _append(session, entries)
+            with_room(self._engine, lambda: self._append(entries))
 
     def page(self, wanted: Wanted, size: int, before: int | None = None) -> list[AuditRow]:
         """Rows, newest first, older than that of the number `before`."""
@@ -136,6 +140,10 @@ class AuditLog:
             trouble = f"row {count + 1} is missing" if count < _last_number(session) else ""
         return Verdict(count, before, trouble or ("" if seen else f"no row has the hash {head[:64]}"))
 
+    def _append(self, entries: Iterable[Entry]) -> None:
+        with writing(self._engine, (LOCK,)) as session:
+            _append(session, entries)
+
     def _after(self, wanted: Wanted, number: int) -> list[AuditRow]:
         following = select(AuditRow).where(*wanted.conditions(), AuditRow.id > number).order_by(AuditRow.id)
         with reading(self._engine) as session:
@@ -171,4 +179,4 @@ def _append(session: Session, entries: Iterable[Entry]) -> None:
 
 def _last_number(session: Session) -> int:
     """The largest number that a row ever had, so that rows cut off at the end leave a gap."""
-    return session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'audit'")) or 0
+    return session.scalar(LAST_NUMBER[session.get_bind().dialect.name]) or 0

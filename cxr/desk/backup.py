@@ -24,6 +24,7 @@ from typing import IO, Any
 from cxr import __version__
 from cxr.desk.instance import DATABASE
 from cxr.desk.migrations import validate
+from cxr.desk.storage import Storage
 from cxr.desk.store import Store
 from cxr.errors import CxrError
 
@@ -77,8 +78,14 @@ def back_up(store: Store, target: Path) -> Manifest:
     """Write the backup to `target`, which is replaced when all of it is written.
 
     Raises:
-        BackupError: the database or the bytes of a film are damaged, or the target cannot be written.
+        BackupError: the database or the bytes of a film are damaged, the target cannot be written, or the database is
+            not SQLite.
     """
+    if store.engine.dialect.name != "sqlite":
+        raise BackupError(
+            "The desk's database is PostgreSQL, which has a tool of its own for backups: run pg_dump, then copy the "
+            "storage of films; docs/many-desks.md says how."
+        )
     with _told("The backup cannot be written"), _part_of(target) as (folder, part):
         copy = folder / DATABASE
         _copy_database(store, copy)
@@ -121,27 +128,25 @@ def _pack_films(store: Store, copy: Path, file: zipfile.ZipFile) -> dict[str, in
         database.execute("PRAGMA foreign_keys = ON")
         database.execute("PRAGMA secure_delete = ON")
         for (sha256,) in database.execute("SELECT DISTINCT sha256 FROM films ORDER BY sha256").fetchall():
-            path = store.path(sha256)
             try:
-                films[sha256] = _pack(path, sha256, file)
+                films[sha256] = _pack(store.storage, sha256, file)
             except FileNotFoundError:
                 if store.names(sha256):
-                    raise BackupError(f"The bytes of a film are missing ({path}); delete that film first.") from None
+                    place = store.storage.place(sha256)
+                    raise BackupError(f"The bytes of a film are missing ({place}); delete that film first.") from None
                 database.execute("DELETE FROM films WHERE sha256 = ?", (sha256,))
         database.commit()
     return films
 
 
-def _pack(path: Path, sha256: str, file: zipfile.ZipFile) -> int:
+def _pack(storage: Storage, sha256: str, file: zipfile.ZipFile) -> int:
     """Copies one film; its size."""
-    hashed, count = hashlib.sha256(), 0
-    with path.open("rb") as source, file.open(f"films/{sha256}", "w", force_zip64=True) as target:
-        while chunk := source.read(CHUNK):
-            hashed.update(chunk)
-            count += target.write(chunk)
-    if hashed.hexdigest() != sha256:
-        raise BackupError(f"The bytes of a film are damaged on the disk ({path}); delete that film first.")
-    return count
+    content = storage.read(sha256)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        place = storage.place(sha256)
+        raise BackupError(f"The bytes of a film are damaged where they are stored ({place}); delete that film first.")
+    file.writestr(f"films/{sha256}", content)
+    return len(content)
 
 
 def _schema(copy: Path) -> str:

@@ -5,7 +5,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cxr.errors import CxrError
 
@@ -31,8 +32,35 @@ class Busy(CxrError):
         super().__init__("The desk's database is busy; nothing was changed. Try again in a moment.")
 
 
+class Away(CxrError):
+    """The database server does not answer."""
+
+    status, retry_after_s = 503, 5
+
+    def __init__(self) -> None:
+        super().__init__("The desk's database does not answer; nothing was changed. Try again in a moment.")
+
+
+class NoRights(CxrError):
+    """The database server does not let the desk write."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The desk has no right to write to its database; whoever runs the desk can mend that.")
+
+
+class CannotBeStored(CxrError):
+    """The request holds something that PostgreSQL has no place for: a NUL character, a number out of range."""
+
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("The request holds a character or a number that cannot be stored; nothing was changed.")
+
+
 class Damaged(CxrError):
-    """The database file was altered by something that is not SQLite."""
+    """The database was altered by something that is not the database."""
 
     def __init__(self) -> None:
         super().__init__("The desk's database is damaged. Close the desk and restore its last backup.")
@@ -49,17 +77,44 @@ def told_when_full() -> Iterator[None]:
 
 
 def is_full(error: Exception) -> bool:
-    """Whether an error of the system or of SQLite says that there is no room left."""
+    """Whether an error of the system or of the database says that there is no room left."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, DBAPIError) and isinstance(database_fault(error), DiskFull)
 
 
-def database_fault(error: DBAPIError) -> CxrError | None:
-    """What an error of SQLite means for people; None: a fault of the program."""
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # without the extended part
-    faults: dict[int, type[DiskFull | Busy | Damaged]] = {
-        sqlite3.SQLITE_FULL: DiskFull, sqlite3.SQLITE_BUSY: Busy, sqlite3.SQLITE_LOCKED: Busy,
-        sqlite3.SQLITE_CORRUPT: Damaged, sqlite3.SQLITE_NOTADB: Damaged,
-    }  # fmt: skip
-    return faults[code]() if code in faults else None
+SQLITE: dict[int, type[CxrError]] = {
+    sqlite3.SQLITE_FULL: DiskFull,
+    sqlite3.SQLITE_BUSY: Busy,
+    sqlite3.SQLITE_LOCKED: Busy,
+    sqlite3.SQLITE_CORRUPT: Damaged,
+    sqlite3.SQLITE_NOTADB: Damaged,
+}
+POSTGRESQL: dict[str, type[CxrError]] = {  # SQLSTATE; PostgreSQL documentation, appendix A
+    "53100": DiskFull,
+    "53300": Busy,  # too many connections
+    "55P03": Busy,  # lock_not_available: lock_timeout
+    "40001": Busy,
+    "40P01": Busy,  # deadlock
+    "57014": Busy,  # query_canceled: statement_timeout
+    "XX001": Damaged,
+    "XX002": Damaged,
+    "42501": NoRights,
+    "25006": NoRights,  # read_only_sql_transaction: a standby
+}
+
+
+def database_fault(error: DBAPIError | PoolTimeout) -> CxrError | None:
+    """What an error of the database means for people; None: a fault of the program."""
+    if isinstance(error, PoolTimeout):  # every connection of this process is in use
+        return Busy()
+    said = error.orig
+    if isinstance(said, sqlite3.Error):
+        fault = SQLITE.get(getattr(said, "sqlite_errorcode", 0) & 0xFF)  # without the extended part
+    elif isinstance(error, DataError):
+        fault = CannotBeStored
+    else:
+        state = getattr(said, "sqlstate", None)
+        lost = isinstance(error, OperationalError) and (state is None or state.startswith(("08", "57P")))
+        fault = Away if lost else POSTGRESQL.get(state or "")
+    return fault() if fault else None

@@ -23,11 +23,12 @@ def open_store(settings: Settings) -> Store:
     """The films of the instance. `settings` as `resolve` gives them.
 
     Raises:
-        SettingError: the folder cannot be made, or the database not opened.
+        SettingError: the folder cannot be made, the database not opened, or films not be stored.
     """
     instance = Path(settings.instance_path)
     make_folder(instance)
-    return Store(settings.database_url or URL.create("sqlite", database=str(instance / DATABASE)), instance)
+    url = settings.database_url or URL.create("sqlite", database=str(instance / DATABASE))
+    return Store(url, instance, settings.storage_url)
 
 
 def make_folder(instance: Path) -> None:

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from cxr.desk.audit import AuditLog
@@ -11,7 +12,7 @@ from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.retention import expire
 from cxr.desk.store import Claim, NewFilm, Store
-from cxr.desk.tables import FilmRow
+from cxr.desk.tables import FilmRow, with_room
 from cxr.errors import CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
@@ -20,11 +21,22 @@ from cxr.reading.readers import Readers
 from cxr.settings import Settings
 
 T = TypeVar("T")
-ROUND_S = 5.0  # how often the housekeeper looks for films whose lease ran out
-SWEEP_EVERY = 120  # rounds between two sweeps of the folder of film bytes
+ROUND_S = 2.0  # how often the housekeeper looks for films whose lease ran out
+SWEEP_EVERY = 300  # rounds between two sweeps of the film bytes
 NAME_LENGTH = 200
 
 log = logging.getLogger(__name__)
+
+
+class TooBusy(CxrError):
+    """More uploads wait to be read than are let wait."""
+
+    status, retry_after_s = 503, 5
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"The desk is busy: {most} uploads wait already. Nothing was stored; send it again in a moment."
+        )
 
 
 class Intake:
@@ -37,7 +49,10 @@ class Intake:
         self._lease_s, self._keep_days = settings.lease_s, settings.keep_days
         self._audit, self._unscrubbed = AuditLog(store.engine), False
         # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
-        self._slots = threading.BoundedSemaphore(max(1, settings.reads_at_once))
+        reads_at_once = max(1, settings.reads_at_once)
+        self._slots = threading.BoundedSemaphore(reads_at_once)
+        self._most_waiting = settings.max_waiting
+        self._line = threading.BoundedSemaphore(reads_at_once + self._most_waiting)
         self._wake, self._closed = threading.Event(), threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
 
@@ -50,6 +65,16 @@ class Intake:
         if self._housekeeper.is_alive():
             self._housekeeper.join()
         self.store.close()
+
+    @contextmanager
+    def in_line(self) -> Iterator[None]:
+        """The turn of one upload, so that those that wait leave threads for people who look. Raises TooBusy."""
+        if not self._line.acquire(blocking=False):
+            raise TooBusy(self._most_waiting)
+        try:
+            yield
+        finally:
+            self._line.release()
 
     def take_in(
         self, content: bytes, name: str, upload: str, task: str = "", *, anyway: bool = False, key: str = ""
@@ -109,15 +134,12 @@ class Intake:
         until the lease that is taken here runs out.
         """
         count, served = 0, tuple(self.readers.tasks)
-        while not self._closed.is_set() and (claim := self.store.claim_stale(self._lease_s, served)):
-            try:
-                reader = self.readers.of(claim.task)
-            except Exception:  # whatever is wrong with one model must not keep the films of the others
-                log.exception("film %s waits: its model cannot be loaded", claim.film_id)
-                continue
-            with self._slots:
-                self._read(claim, reader)
-            count += 1
+        while not self._closed.is_set():
+            with self._slots:  # before the claim, whose lease must not run out while the film waits here
+                claim = self.store.claim_stale(self._lease_s, served)
+                if claim is None:
+                    break
+                count += self._read_again(claim)
         return count
 
     def write_heatmaps(self) -> None:
@@ -156,19 +178,34 @@ class Intake:
         """Views from the side and other body parts too: the film check judges them."""
         return read_film(content, self.limits, frontal_only=False)
 
+    def _read_again(self, claim: Claim) -> bool:
+        """False when its model cannot be loaded: whatever is wrong with one must not keep the films of the others."""
+        try:
+            reader = self.readers.of(claim.task)
+        except Exception:
+            log.exception("film %s waits: its model cannot be loaded", claim.film_id)
+            return False
+        self._read(claim, reader)
+        return True
+
     def _read(self, claim: Claim, reader: Reader, film: Film | None = None, *, anyway: bool = False) -> None:
         """Read one claimed film and store the report, or the sentence that says why there is none."""
-        if not self.store.begin(claim, self._lease_s):
+        if not self._write(lambda: self.store.begin(claim, self._lease_s)):
             return
         try:
             film = film or self._film(self.store.content(claim))
-            self.store.finish(claim, reader.read(film, anyway=anyway))
+            report = reader.read(film, anyway=anyway)
+            self._write(lambda: self.store.finish(claim, report))
         except CxrError as error:
             self.store.fail(claim, str(error))
         except Exception:
             log.exception("reading film %s failed", claim.film_id)
             self.store.fail(claim, "The film could not be read because of a fault in the desk; its log says more.")
         self._wake.set()
+
+    def _write(self, change: Callable[[], T]) -> T:
+        """What becomes of a film that was taken in is kept on a full disk, too."""
+        return with_room(self.store.engine, change)
 
     def _keep_house(self) -> None:
         rounds = 0

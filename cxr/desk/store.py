@@ -1,13 +1,11 @@
-"""What the desk keeps: films and reports in a database, film bytes in a folder under their content hash."""
+"""What the desk keeps: films and reports in a database, film bytes in a storage under their content hash."""
 
 import hashlib
-import os
 import secrets
 import sqlite3
-import tempfile
 import time
-from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,25 +17,31 @@ from sqlalchemy.orm import Session, joinedload
 from cxr.desk.answers import Answers
 from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
+from cxr.desk.storage import BytesMissing, open_storage
 from cxr.desk.tables import (
+    DESK,
     UNREAD,
     DiscardedHeatmaps,
     FilmRow,
     Refusal,
     ReportRow,
     State,
+    clock,
+    keep_room,
     open_database,
     reading,
-    truncate_log,
+    scrub,
+    with_room,
     writing,
 )
-from cxr.errors import Conflict, NotFound, SettingError
+from cxr.errors import Conflict, NotFound
 from cxr.reading.report import Report
 
 T = TypeVar("T")
 MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
 HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
+SWEPT_AT_ONCE = 500  # hashes in one query
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,9 @@ class Page:
 class Store:
     """Database and film bytes of one desk. Safe to share among threads and processes."""
 
-    def __init__(self, url: str | URL, folder: Path) -> None:
-        """Raises SettingError when the database cannot be opened or the folder cannot be made."""
-        self._folder = folder / "films"
-        _make_folder(self._folder)
+    def __init__(self, url: str | URL, folder: Path, storage_url: str = "") -> None:
+        """Raises SettingError when the database cannot be opened, or films cannot be stored."""
+        self.storage = open_storage(storage_url, folder)
         self._engine = open_database(url)
         self.answers = Answers(self._read, self._write)
 
@@ -114,79 +117,79 @@ class Store:
             DiskFull: nothing was stored.
             SentBefore, KeyReused: a film with this key is here already; it is this one, or another.
         """
-        now, sha256 = time.time(), hashlib.sha256(content).hexdigest()
+        sha256 = hashlib.sha256(content).hexdigest()
         row = FilmRow(
             id=secrets.token_hex(10), sha256=sha256, name=new.name, format=new.format, task=new.task, upload=new.upload,
             thumbnail=new.thumbnail, gradcam=secrets.token_urlsafe(24) if new.gradcam else "",
-            claim=secrets.token_hex(8), lease_until=now + lease_s, created_at=now,
+            claim=secrets.token_hex(8), lease_until=self._in(lease_s),
+            created_at=time.time(),
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim)
-        with told_when_full(), self._staged(content) as staged:
-            self._put(row, staged, self.path(sha256), new.key)
+        with told_when_full():
+            keep_room(self._engine)
+            with self.storage.staged(sha256, content) as keep:
+                self._put(row, keep, new.key)
         return claim
 
-    def path(self, sha256: str) -> Path:
-        """Where the bytes of this hash stand, or would."""
-        return self._folder / sha256[:2] / sha256
-
     def content(self, film: FilmRow | Claim) -> bytes:
-        return self.path(film.sha256).read_bytes()
+        """Raises BytesMissing."""
+        try:
+            return self.storage.read(film.sha256)
+        except FileNotFoundError:
+            raise BytesMissing from None
 
     def delete(self, film_id: str, *, spare_reading: bool = False) -> FilmRow:
         """Forget a film, its report and, unless another film has the same bytes, its bytes. Returns what it was.
 
         Raises NotFound, or, with `spare_reading`, Conflict for a film that is being read.
         """
-        with self._write() as session:
-            row = _found(session.get(FilmRow, film_id))
-            if spare_reading and row.state in UNREAD and row.lease_until > time.time():
-                raise Conflict("The film is being read; delete it afterwards.")
-            session.delete(row)
-            if row.gradcam:
-                session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
-        self._drop_unnamed(self.path(row.sha256))
+        row = with_room(self._engine, lambda: self._forget(film_id, spare_reading))
+        self._drop_unnamed(row.sha256)
         return row
 
     def sweep(self) -> None:
         """Delete what a crash between storing and committing left, and refusals that are an hour old."""
         hour_ago = time.time() - HOUR_S
-        with self._write() as session:
-            named = set(session.scalars(select(FilmRow.sha256)))
-            for path in [*self._folder.glob("*.part"), *self._folder.glob("*/*")]:
-                if path.name not in named and _is_older(path, hour_ago):
-                    path.unlink(missing_ok=True)
+        self.storage.tidy(hour_ago)
+        names = self.storage.names()
+        for start in range(0, len(names), SWEPT_AT_ONCE):
+            for sha256 in self._unnamed(names[start : start + SWEPT_AT_ONCE]):
+                if self.storage.is_older(sha256, hour_ago):
+                    self._drop_unnamed(sha256)
+        with self._write(()) as session:
             session.execute(delete(Refusal).where(Refusal.created_at < hour_ago))
 
     def scrub(self) -> bool:
-        """Cut off SQLite's log of writes, where what was deleted still stands. False while somebody reads in it.
+        """See that nothing of what was deleted stands in SQLite's log of writes. False while somebody reads in it.
 
         In the database itself deleted content was overwritten (secure_delete).
         """
-        return truncate_log(self._engine)
+        return scrub(self._engine)
 
     # --- reading: waiting -> reading -> read | refused | failed ---
 
     def begin(self, claim: Claim, lease_s: float) -> bool:
         """waiting -> reading. False when another process took the film or it was deleted."""
-        change = {"state": State.READING, "lease_until": time.time() + lease_s, "attempts": FilmRow.attempts + 1}
+        change = {"state": State.READING, "lease_until": self._in(lease_s), "attempts": FilmRow.attempts + 1}
         return self._change(change, *_holds(claim))
 
     def claim_stale(self, lease_s: float, tasks: Collection[str] | None = None) -> Claim | None:
         """Take over one film whose lease ran out, the oldest first: one statement, so no two processes get it.
 
-        Of these `tasks` alone where they are given.
+        Of these `tasks` alone where they are given. On PostgreSQL a film that another takes meanwhile is passed over.
         """
-        now, token = time.time(), secrets.token_hex(8)
-        unread = FilmRow.state.in_(UNREAD) & (FilmRow.lease_until < now)
+        token = secrets.token_hex(8)
+        unread = FilmRow.state.in_(UNREAD) & (FilmRow.lease_until < self._in(0))
         unread &= true() if tasks is None else FilmRow.task.in_(tasks)
-        oldest = select(FilmRow.id).where(unread).order_by(FilmRow.created_at).limit(1).scalar_subquery()
+        oldest = select(FilmRow.id).where(unread).order_by(FilmRow.created_at).limit(1)
+        free = oldest.with_for_update(skip_locked=True).scalar_subquery()
         taken = (
             update(FilmRow)
-            .where(FilmRow.id == oldest, unread)
-            .values(state=State.WAITING, claim=token, lease_until=now + lease_s)
+            .where(FilmRow.id == free, unread)
+            .values(state=State.WAITING, claim=token, lease_until=self._in(lease_s))
             .returning(FilmRow.id, FilmRow.sha256, FilmRow.task, FilmRow.attempts)
         )
-        with self._write() as session:
+        with self._write(()) as session:
             row = session.execute(taken).one_or_none()
         if row is None:
             return None
@@ -199,8 +202,8 @@ class Store:
     def reopen(self, film_id: str, lease_s: float) -> Claim:
         """refused -> waiting, its report forgotten; the caller holds the claim. Raises NotFound, or Conflict."""
         token, refused = secrets.token_hex(8), (FilmRow.id == film_id) & (FilmRow.state == State.REFUSED)
-        change = {"state": State.WAITING, "claim": token, "lease_until": time.time() + lease_s, "attempts": 0}
-        with self._write() as session:
+        change = {"state": State.WAITING, "claim": token, "lease_until": self._in(lease_s), "attempts": 0}
+        with self._write(()) as session:
             if not session.execute(update(FilmRow).where(refused).values(change).returning(FilmRow.id)).first():
                 row = _found(session.get(FilmRow, film_id))
                 raise Conflict(f"The film is {row.state}, not refused; look at its page.")
@@ -212,7 +215,7 @@ class Store:
         """Store the report. False when the film was deleted or taken over meanwhile: then nothing is stored."""
         check, top = report.check, report.top() if report.findings else None
         state = State.READ if top else State.REFUSED
-        with self._write() as session:
+        with self._write(()) as session:
             # A refused film that was read anyway keeps the sentence, by which lists know it.
             change = {"state": state, "error": check.sentence, "claim": "", "read_at": time.time()}
             held = session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first()
@@ -248,7 +251,7 @@ class Store:
     def forget_heatmaps(self, gone: list[str]) -> None:
         """Unlist folders that are gone; a process may write to one for a while after its film was deleted."""
         old = DiscardedHeatmaps.discarded_at < time.time() - HOUR_S
-        with self._write() as session:
+        with self._write(()) as session:
             session.execute(delete(DiscardedHeatmaps).where(DiscardedHeatmaps.gradcam.in_(gone), old))
 
     # --- looking ---
@@ -319,64 +322,54 @@ class Store:
     def _read(self) -> Session:
         return reading(self._engine)
 
-    def _write(self) -> AbstractContextManager[Session]:
-        return writing(self._engine)
+    def _write(self, locks: Iterable[str] = (DESK,)) -> AbstractContextManager[Session]:
+        return writing(self._engine, locks)
+
+    def _in(self, seconds: float) -> ColumnElement[float]:
+        """A moment from now, by the clock that all desks of the database share."""
+        return clock(self._engine) + seconds
 
     def _change(self, values: dict[str, Any], *which: ColumnElement[bool]) -> bool:
-        with self._write() as session:
+        with self._write(()) as session:
             changed = session.execute(update(FilmRow).where(*which).values(values).returning(FilmRow.id))
             return changed.first() is not None
 
-    def _put(self, row: FilmRow, staged: Path, path: Path, key: str) -> None:
-        """Row, key and bytes come in under one write lock."""
+    def _put(self, row: FilmRow, keep: Callable[[], None], key: str) -> None:
+        """Row, key and bytes come in under one lock."""
         try:
-            with self._write() as session:
+            with self._write((f"key {key}", row.sha256) if key else (row.sha256,)) as session:
                 add_film(session, row, key)
                 session.flush()
-                path.parent.mkdir(exist_ok=True)
-                staged.replace(path)
+                keep()
         except Exception:
-            self._drop_unnamed(path)
+            self._drop_unnamed(row.sha256)
             raise
 
-    def _drop_unnamed(self, path: Path) -> None:
-        """Unlink bytes that no film names any more.
+    def _forget(self, film_id: str, spare_reading: bool) -> FilmRow:
+        with self._write(()) as session:
+            row = _found(session.get(FilmRow, film_id, with_for_update=True))
+            if spare_reading and row.state in UNREAD and row.lease_until > time.time():
+                raise Conflict("The film is being read; delete it afterwards.")
+            session.delete(row)
+            if row.gradcam:
+                session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
+        return row
 
-        Always after the commit that made it so: a commit that fails must not cost a film its bytes. Under a write lock
-        of its own, so that nobody adds the same bytes meanwhile. What a crash in between leaves, `sweep` deletes.
+    def _unnamed(self, hashes: list[str]) -> list[str]:
+        """Those that no film has."""
+        with self._read() as session:
+            named = set(session.scalars(select(FilmRow.sha256).where(FilmRow.sha256.in_(hashes))))
+        return [sha256 for sha256 in hashes if sha256 not in named]
+
+    def _drop_unnamed(self, sha256: str) -> None:
+        """Delete bytes that no film names any more.
+
+        Always after the commit that made it so: a commit that fails must not cost a film its bytes. Under a lock of
+        its own, so that nobody adds the same bytes meanwhile. What a crash in between leaves, `sweep` deletes.
         """
-        with self._write() as session:
-            if not session.scalar(select(func.count()).where(FilmRow.sha256 == path.name)):
-                path.unlink(missing_ok=True)
-
-    @contextmanager
-    def _staged(self, content: bytes) -> Iterator[Path]:
-        """The bytes in a temporary file beside their final place; gone afterwards unless it was moved there."""
-        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
-        staged = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            yield staged
-        finally:
-            staged.unlink(missing_ok=True)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingError(
-            f"CXR_INSTANCE_PATH: films cannot be stored there ({error.strerror}); name another."
-        ) from error
-
-
-def _is_older(path: Path, moment: float) -> bool:
-    """False also when the file is gone: an upload moves or deletes its own while this looks."""
-    try:
-        return path.stat().st_mtime < moment
-    except FileNotFoundError:
-        return False
+        with self._write((sha256,)) as session:
+            if not session.scalar(select(func.count()).where(FilmRow.sha256 == sha256)):
+                self.storage.delete(sha256)
 
 
 def _holds(claim: Claim) -> tuple[ColumnElement[bool], ...]:

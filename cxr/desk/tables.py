@@ -1,23 +1,24 @@
 """The tables of the desk, and how its database is opened."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
+from cxr.desk import postgresql, sqlite
+from cxr.desk.faults import is_full
 from cxr.desk.migrations import upgrade
 from cxr.errors import SettingError
 from cxr.reading.report import Report
 
-BUSY_TIMEOUT_S = 30  # how long a writer waits for another before SQLite gives up
-TRUNCATE_PATIENCE_S = 1
-DRIVERS = ("sqlite", "sqlite+pysqlite")
+T = TypeVar("T")
+DESK = "desk"  # the lock of all writers that name no other
 
 
 class State(StrEnum):
@@ -124,19 +125,38 @@ class DiscardedHeatmaps(Base):
     discarded_at: Mapped[float]
 
 
+class _Kind(Protocol):
+    """What differs between databases."""
+
+    def validate(self, url: sa.URL, /) -> None: ...
+    def connect(self, url: sa.URL, /) -> sa.Engine: ...
+    def lock(self, connection: sa.Connection, names: Iterable[str], /) -> None: ...
+    def clock(self) -> sa.ColumnElement[float]: ...
+    def cause(self, error: Exception, url: sa.URL, /) -> str: ...
+    def scrub(self, engine: sa.Engine, /) -> bool: ...
+    def keep_room(self, engine: sa.Engine, /) -> None: ...
+    def make_room(self, engine: sa.Engine, /) -> bool: ...
+
+
+KINDS: Mapping[str, _Kind] = {"sqlite": sqlite, "postgresql": postgresql}
+
+
 def open_database(url: str | sa.URL) -> sa.Engine:
     """The database, brought up to date.
 
     Raises:
-        SettingError: the URL is none, is not one of an SQLite file, the file cannot be opened, or a newer version of
-            cxr wrote it. It never echoes the URL, in which a password may stand.
+        SettingError: the URL is none, the database cannot be opened, or a newer version of cxr wrote it. It never
+            echoes the URL, in which a password may stand.
     """
-    file = _validate_url(url)
+    parsed = _parse(url)
+    kind = KINDS[parsed.get_backend_name()]
+    kind.validate(parsed)
     try:
-        return _open(file)
+        return _open(kind, parsed)
     except (SQLAlchemyError, sqlite3.Error, ValueError, TypeError) as error:  # the last two: options of the URL
         raise SettingError(
-            f"The database cannot be opened ({_cause(error)}); look at CXR_DATABASE_URL and at CXR_INSTANCE_PATH."
+            f"The database cannot be opened ({kind.cause(error, parsed)}); look at CXR_DATABASE_URL and at "
+            "CXR_INSTANCE_PATH."
         ) from None
 
 
@@ -146,28 +166,47 @@ def reading(engine: sa.Engine) -> Session:
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[Session]:
-    """One transaction, which holds the write lock from its beginning."""
+def writing(engine: sa.Engine, locks: Iterable[str] = (DESK,)) -> Iterator[Session]:
+    """One transaction, alone with what it looks at before it writes.
+
+    SQLite's one write lock is held from the beginning. PostgreSQL has many writers: only those that name one of the
+    same `locks` wait for each other. Without any, each statement must be right whatever others do meanwhile.
+    """
     with Session(engine.execution_options(writes=True), expire_on_commit=False) as session, session.begin():
+        KINDS[engine.dialect.name].lock(session.connection(), locks)
         yield session
 
 
-def truncate_log(engine: sa.Engine) -> bool:
-    """Bring SQLite's write-ahead log into the database, and empty it. False while somebody reads in it."""
-    with closing(engine.raw_connection()) as connection:
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {TRUNCATE_PATIENCE_S * 1000}")
-        busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    return not busy
+def clock(engine: sa.Engine) -> sa.ColumnElement[float]:
+    """Now by the clock that all desks of a database share, for statements: seconds since 1970."""
+    return KINDS[engine.dialect.name].clock()
 
 
-def _open(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, hide_parameters=True)  # logged errors must not carry file names
-    sa.event.listen(engine, "connect", _configure_sqlite)
-    sa.event.listen(engine, "begin", _begin_sqlite)
+def scrub(engine: sa.Engine) -> bool:
+    """See that nothing of what was deleted stands beside the tables. False: somebody reads there, try again."""
+    return KINDS[engine.dialect.name].scrub(engine)
+
+
+def keep_room(engine: sa.Engine) -> None:
+    """Hold back some of the disk, so that films can be deleted when it is full. Raises OSError when it is."""
+    KINDS[engine.dialect.name].keep_room(engine)
+
+
+def with_room(engine: sa.Engine, write: Callable[[], T]) -> T:
+    """What `write` returns; on a full disk it is called again, with the room that was held back."""
+    try:
+        return write()
+    except OperationalError as error:
+        if not is_full(error) or not KINDS[engine.dialect.name].make_room(engine):
+            raise
+        return write()
+
+
+def _open(kind: _Kind, url: sa.URL) -> sa.Engine:
+    engine = kind.connect(url)
     try:
         with engine.execution_options(writes=True).begin() as connection:
+            kind.lock(connection, (DESK,))
             upgrade(connection)
     except Exception:
         engine.dispose()
@@ -175,41 +214,12 @@ def _open(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def _validate_url(url: str | sa.URL) -> sa.URL:
+def _parse(url: str | sa.URL) -> sa.URL:
+    forms = "write sqlite:////folder/desk.sqlite3 or postgresql+psycopg://USER:PASSWORD@HOST/NAME, or leave it empty."
     try:
         parsed = sa.make_url(url)
     except (ArgumentError, ValueError):
-        raise SettingError(
-            "CXR_DATABASE_URL is not a database URL; write sqlite:////folder/desk.sqlite3, or leave it empty."
-        ) from None
-    if parsed.drivername not in DRIVERS:  # bytes and rows go and come together only under SQLite's one write lock
-        raise SettingError(
-            f"CXR_DATABASE_URL names a database of {parsed.get_backend_name()}; only SQLite is supported for now. "
-            "Write sqlite:////folder/desk.sqlite3, or leave it empty."
-        )
-    if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
-        raise SettingError("CXR_DATABASE_URL names no file; write sqlite:////folder/desk.sqlite3, or leave it empty.")
+        raise SettingError(f"CXR_DATABASE_URL is not a database URL; {forms}") from None
+    if parsed.get_backend_name() not in KINDS:
+        raise SettingError(f"CXR_DATABASE_URL names neither SQLite nor PostgreSQL; {forms}")
     return parsed
-
-
-def _cause(error: Exception) -> str:
-    """What SQLite itself says, which names no URL."""
-    said = error.orig if isinstance(error, DBAPIError) else error
-    return str(said) if isinstance(said, sqlite3.Error) else "its URL has a part that SQLite does not know"
-
-
-def _configure_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # pysqlite's own BEGIN comes too late to be IMMEDIATE; see _begin_sqlite
-    pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON")
-    try:
-        for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", *pragmas):
-            connection.execute(f"PRAGMA {pragma}").close()
-    except sqlite3.Error:
-        connection.close()
-        raise
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # A writer that began as a reader fails at once when another wrote meanwhile, whatever the busy timeout.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

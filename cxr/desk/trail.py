@@ -12,7 +12,14 @@ from cxr.desk.visitors import visitor
 from cxr.settings import Settings
 
 QUIET_S = 600  # looking at a film again within so long is told once: pages redraw, and have many parts
-UNTOLD_SETTINGS = ("secret_key", "database_url", "instance_path", "model", "calibration")  # secrets, and names of files
+UNTOLD_SETTINGS = (
+    "secret_key",
+    "database_url",
+    "storage_url",
+    "instance_path",
+    "model",
+    "calibration",
+)  # secrets, and names of files
 
 
 @dataclass(frozen=True)

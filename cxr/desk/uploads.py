@@ -49,9 +49,11 @@ def take_in_all(intake: Intake, request: Request, settings: Settings) -> Taken:
     Raises:
         BadRequest: no film, a field too many, a task that is not served, or a key that cannot be one.
         TooLarge: more films, or more bytes of them once unpacked, than one upload may hold.
+        TooBusy: enough uploads wait already.
     """
     parts = _film_parts(request, {"csrf_token", TASK_FIELD, ANYWAY_FIELD, KEY_FIELD})
-    return _take_in(intake, request, parts, settings)
+    with intake.in_line():
+        return _take_in(intake, request, parts, settings)
 
 
 def take_in_one(intake: Intake, request: Request, settings: Settings) -> Taken:
@@ -62,7 +64,8 @@ def take_in_one(intake: Intake, request: Request, settings: Settings) -> Taken:
     parts = _film_parts(request, {TASK_FIELD, ANYWAY_FIELD})
     if len(parts) > 1:
         raise BadRequest(f"The request holds {len(parts)} films; send one in each request, or a ZIP file of them.")
-    taken = _take_in(intake, request, parts, settings)
+    with intake.in_line():
+        taken = _take_in(intake, request, parts, settings)
     if not taken.films:
         raise taken.refused[0].error
     return taken

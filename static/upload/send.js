@@ -4,7 +4,7 @@ import { SignedOut, validateSignedIn } from "../signed-out.js";
 
 const PAUSES_S = [1, 3, 8, 20]; // after a lost connection
 const BUSY_S = 5; // where a busy desk does not say how long
-const MOST_BUSY = 12; // times that a busy desk is waited for
+const MOST_BUSY = 120; // times that a busy desk is waited for
 const STALLED_S = 30; // without a byte sent: the connection is lost, whatever the browser thinks
 const SILENT_S = 60; // after the last byte was sent, and what a slow desk needs to read so many bytes
 const READ_PER_S = 2 ** 20; // bytes

@@ -99,7 +99,7 @@ def test_a_film_that_is_deleted_while_the_backup_is_made_leaves_the_backup_too(
     assert len(made.films) == 1
 
 
-@pytest.mark.parametrize(("content", "why"), [(None, "are missing"), (b"rotten", "are damaged on the disk")])
+@pytest.mark.parametrize(("content", "why"), [(None, "are missing"), (b"rotten", "are damaged where they are stored")])
 def test_a_backup_of_a_desk_that_lost_a_film_is_refused(
     desk: Desk, film_id: str, tmp_path: Path, content: bytes | None, why: str
 ) -> None:

@@ -1,7 +1,11 @@
+import os
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from argon2 import PasswordHasher
 
 from cxr.reading.reader import Reader
@@ -16,17 +20,56 @@ def reader() -> Reader:
     return Reader.load()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`pytest.mark.both_databases`: each test that asks for a database runs on SQLite and on PostgreSQL."""
+    if metafunc.definition.get_closest_marker("both_databases") and "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
 @pytest.fixture
-def desk(tmp_path: Path, reader: Reader) -> Iterator[Desk]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """CXR_DATABASE_URL of a new database; empty: the desk's own, of SQLite."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield ""
+    else:
+        with new_postgresql() as url:
+            yield url
+
+
+@pytest.fixture
+def postgresql_url() -> Iterator[str]:
+    with new_postgresql() as url:
+        yield url
+
+
+@contextmanager
+def new_postgresql() -> Iterator[str]:
+    """A new database on the server that CXR_TEST_DATABASE_URL names."""
+    server = os.environ.get("CXR_TEST_DATABASE_URL", "")
+    if not server:
+        pytest.skip("set CXR_TEST_DATABASE_URL (`.ci/postgresql start FOLDER` prints one) to test on PostgreSQL")
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"cxr_{secrets.token_hex(6)}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        try:
+            yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, reader: Reader, database_url: str) -> Iterator[Desk]:
     """The local desk, as main.py opens it."""
-    with open_desk(tmp_path, reader, heatmap_files=True) as opened:
+    with open_desk(tmp_path, reader, heatmap_files=True, database_url=database_url) as opened:
         yield opened
 
 
 @pytest.fixture
-def department(tmp_path: Path, reader: Reader, quick_hashes: None) -> Iterator[Department]:
+def department(tmp_path: Path, reader: Reader, quick_hashes: None, database_url: str) -> Iterator[Department]:
     """A shared desk with an admin and a clinician."""
-    with open_department(tmp_path, reader) as opened:
+    with open_department(tmp_path, reader, database_url=database_url) as opened:
         yield opened
 
 

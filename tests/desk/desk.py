@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import FileStorage
@@ -15,6 +16,7 @@ from werkzeug.test import TestResponse, encode_multipart
 
 from cxr.desk.app import create_app
 from cxr.desk.intake import Intake
+from cxr.desk.tables import Base
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
@@ -57,6 +59,11 @@ class Desk:
 
     def stored_files(self) -> list[Path]:
         return [path for path in (self.folder / "instance" / "films").rglob("*") if path.is_file()]
+
+    def all_rows(self) -> str:
+        """Everything that stands in the database."""
+        with self.intake.store.engine.connect() as connection:
+            return repr([connection.execute(sa.select(table)).all() for table in Base.metadata.sorted_tables])
 
     def heatmap_files(self) -> list[Path]:
         return list((self.folder / "gradcam").rglob("*.png"))

@@ -13,18 +13,22 @@ from typing import Any
 import pytest
 
 from cxr.desk.answers import Answer, latest
+from cxr.desk.instance import open_store
 from cxr.desk.store import NewFilm, Store
 from cxr.errors import NotFound
+from cxr.settings import Settings
 from tests.desk.department import CLINICIAN, Department, post
 from tests.desk.desk import Desk
+
+pytestmark = pytest.mark.both_databases
 
 NEW = NewFilm("a.png", "PNG", "chestxray14", "upload", b"thumbnail", gradcam=False)
 SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
+def store(tmp_path: Path, database_url: str) -> Iterator[Store]:
+    opened = open_store(Settings(instance_path=str(tmp_path), database_url=database_url))
     yield opened
     opened.close()
 

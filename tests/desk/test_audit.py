@@ -18,6 +18,8 @@ from cxr.reading.reader import Reader
 from tests.desk.department import ADMIN, CLINICIAN, PASSWORD, Department, film_form, post, sign_in
 from tests.desk.desk import Desk, open_desk
 
+pytestmark = pytest.mark.both_databases
+
 JSON = {"Accept": "application/json"}
 
 

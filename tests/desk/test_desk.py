@@ -27,6 +27,8 @@ from cxr.settings import Settings, variable
 from tests.desk.desk import Desk, open_desk
 from tests.phantom import draw_phantom, phantom_dicom, phantom_jpeg, phantom_png
 
+pytestmark = pytest.mark.both_databases
+
 LABELS = 14
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cxr.desk import audit, people_tables, tables
+from cxr.desk import audit, people_tables, sqlite, tables
 from cxr.desk.migrations import known
 from cxr.desk.store import Store
 from cxr.desk.tables import Base, open_database
@@ -125,7 +125,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:
 
 def test_a_locked_database_stops_the_start_with_a_sentence(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_database(f"sqlite:///{old}").dispose()
-    monkeypatch.setattr(tables, "BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0)
     with closing(sqlite3.connect(old, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(SettingError, match="database is locked"):

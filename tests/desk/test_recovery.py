@@ -8,24 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from cxr.desk.instance import open_store
 from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
 from cxr.desk.tables import State
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
+from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk
 
+pytestmark = pytest.mark.both_databases
 LONG_AGO_S = -1.0  # a lease that has run out before it begins
 NEW = NewFilm("left.png", "PNG", "chestxray14", "upload", b"thumbnail", gradcam=False)
 
 
-def _open(folder: Path) -> Store:
-    folder.mkdir(exist_ok=True)
-    return Store(f"sqlite:///{folder / 'desk.sqlite3'}", folder)
+def _open(folder: Path, database_url: str) -> Store:
+    return open_store(Settings(instance_path=str(folder), database_url=database_url))
 
 
-def _leave_behind(folder: Path, content: bytes, *, reading: bool) -> Claim:
+def _leave_behind(folder: Path, database_url: str, content: bytes, *, reading: bool) -> Claim:
     """What a process leaves that dies while a film waits or is being read."""
-    store = _open(folder)
+    store = _open(folder, database_url)
     claim = store.add(content, NEW, LONG_AGO_S)
     if reading:
         assert store.begin(claim, LONG_AGO_S)
@@ -42,27 +44,27 @@ def _wait(happened: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("reading", [False, True])
 def test_a_film_that_a_crash_left_is_read_at_the_next_start(
-    tmp_path: Path, reader: Reader, film_png: bytes, reading: bool
+    tmp_path: Path, database_url: str, reader: Reader, film_png: bytes, reading: bool
 ) -> None:
-    claim = _leave_behind(tmp_path / "instance", film_png, reading=reading)
-    with open_desk(tmp_path, reader, housekeeping=True) as desk:
+    claim = _leave_behind(tmp_path / "instance", database_url, film_png, reading=reading)
+    with open_desk(tmp_path, reader, housekeeping=True, database_url=database_url) as desk:
         _wait(lambda: desk.films()[0]["state"] == State.READ)
         film = desk.client.get(f"/api/v1/films/{claim.film_id}").get_json()
         assert film["state"] == "read"
         assert len(film["findings"]) == len(reader.info.labels)
 
 
-def test_a_film_under_lease_is_left_to_its_reader(tmp_path: Path) -> None:
-    store = _open(tmp_path)
+def test_a_film_under_lease_is_left_to_its_reader(tmp_path: Path, database_url: str) -> None:
+    store = _open(tmp_path, database_url)
     store.begin(store.add(b"film", NEW, 60), 60)
     assert store.claim_stale(60) is None
     store.close()
 
 
 def test_an_answer_that_comes_after_the_lease_was_taken_over_is_dropped(
-    tmp_path: Path, reader: Reader, film_png: bytes
+    tmp_path: Path, database_url: str, reader: Reader, film_png: bytes
 ) -> None:
-    store = _open(tmp_path)
+    store = _open(tmp_path, database_url)
     slow = store.add(film_png, NEW, LONG_AGO_S)
     quick = store.claim_stale(60)
     assert quick is not None and quick.film_id == slow.film_id
@@ -75,12 +77,12 @@ def test_an_answer_that_comes_after_the_lease_was_taken_over_is_dropped(
     store.close()
 
 
-def test_several_processes_never_take_the_same_film(tmp_path: Path) -> None:
-    filler = _open(tmp_path)
+def test_several_processes_never_take_the_same_film(tmp_path: Path, database_url: str) -> None:
+    filler = _open(tmp_path, database_url)
     left = {filler.add(f"film {n}".encode(), NEW, LONG_AGO_S).film_id for n in range(40)}
 
     def take(_: int) -> list[str]:
-        store, taken = _open(tmp_path), []
+        store, taken = _open(tmp_path, database_url), []
         while claim := store.claim_stale(60):
             taken.append(claim.film_id)
         store.close()
@@ -93,8 +95,8 @@ def test_several_processes_never_take_the_same_film(tmp_path: Path) -> None:
     filler.close()
 
 
-def test_a_film_that_takes_its_readers_down_is_given_up(tmp_path: Path) -> None:
-    store = _open(tmp_path)
+def test_a_film_that_takes_its_readers_down_is_given_up(tmp_path: Path, database_url: str) -> None:
+    store = _open(tmp_path, database_url)
     film_id = store.add(b"film", NEW, LONG_AGO_S).film_id
     for _ in range(MOST_ATTEMPTS):
         claim = store.claim_stale(LONG_AGO_S)
@@ -105,8 +107,10 @@ def test_a_film_that_takes_its_readers_down_is_given_up(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_film_deleted_while_it_is_read_stays_deleted(tmp_path: Path, reader: Reader, film_png: bytes) -> None:
-    store = _open(tmp_path)
+def test_a_film_deleted_while_it_is_read_stays_deleted(
+    tmp_path: Path, database_url: str, reader: Reader, film_png: bytes
+) -> None:
+    store = _open(tmp_path, database_url)
     claim = store.add(film_png, NEW, 60)
     store.begin(claim, 60)
     store.delete(claim.film_id)
@@ -119,7 +123,7 @@ def test_bytes_that_a_crash_left_without_a_film_are_swept_after_an_hour(desk: De
     desk.api_upload("kept.png", film_png)
     folder = desk.folder / "instance" / "films"
     (folder / "aa").mkdir(exist_ok=True)
-    for orphan, age_s in ((folder / "aa" / "old", 7200), (folder / "old.part", 7200), (folder / "new.part", 60)):
+    for orphan, age_s in ((folder / "aa" / "aa00", 7200), (folder / "old.part", 7200), (folder / "new.part", 60)):
         orphan.write_bytes(b"film")
         os.utime(orphan, (time.time() - age_s,) * 2)
     desk.intake.store.sweep()

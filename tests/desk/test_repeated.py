@@ -11,6 +11,8 @@ from werkzeug.test import TestResponse
 from tests.desk.desk import Desk
 from tests.phantom import phantom_png
 
+pytestmark = pytest.mark.both_databases
+
 KEY = "3f0c9a52-5f6e-4c39-9f0e-5a7f7b1d2c11"
 
 

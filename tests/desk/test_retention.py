@@ -15,13 +15,15 @@ from cxr.desk.tables import FilmRow, State, writing
 from cxr.reading.reader import Reader
 from tests.desk.desk import Desk, open_desk
 
+pytestmark = pytest.mark.both_databases
+
 DAY_S = 86_400
 
 
 @pytest.fixture
-def keeper(tmp_path: Path, reader: Reader) -> Iterator[Desk]:
+def keeper(tmp_path: Path, reader: Reader, database_url: str) -> Iterator[Desk]:
     """A desk that keeps films for 30 days."""
-    with open_desk(tmp_path, reader, keep_days=30, heatmap_files=True) as opened:
+    with open_desk(tmp_path, reader, keep_days=30, heatmap_files=True, database_url=database_url) as opened:
         yield opened
 
 

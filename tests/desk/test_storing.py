@@ -197,9 +197,11 @@ def test_heatmap_files_written_behind_a_deletion_are_swept_for_an_hour(desk: Des
 # --- the database ---
 
 BAD_URLS = {
-    "postgresql://me:geheim@db/cxr": "only SQLite is supported",
-    "mysql+pymysql://me:geheim@db/cxr": "only SQLite is supported",
-    "sqlite+aiosqlite:////tmp/geheim.db": "only SQLite is supported",
+    "postgresql://me:geheim@127.0.0.1:1/cxr": "Connection refused",
+    "postgresql+asyncpg://me:geheim@127.0.0.1:1/cxr": "does not name a database of PostgreSQL",
+    "postgresql://me:geheim@127.0.0.1": "does not name a database of PostgreSQL",
+    "mysql+pymysql://me:geheim@db/cxr": "neither SQLite nor PostgreSQL",
+    "sqlite+aiosqlite:////tmp/geheim.db": "names a driver that is not used here",
     "geheim": "is not a database URL",
     "postgresql://me:geheim@db:port/cxr": "is not a database URL",
     "sqlite://": "names no file",

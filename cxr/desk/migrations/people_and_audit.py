@@ -6,10 +6,25 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-APPEND_ONLY = """
-CREATE TRIGGER audit_refuses_{change} BEFORE {change} ON audit
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
-"""
+APPEND_ONLY = {
+    "sqlite": [
+        f"""CREATE TRIGGER audit_refuses_{change} BEFORE {change} ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"""
+        for change in ("UPDATE", "DELETE")
+    ],
+    "postgresql": [
+        """CREATE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$""",
+        """CREATE TRIGGER audit_refuses_changes BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()""",
+        # What sqlite_sequence is to SQLite: a sequence would leave a gap where a transaction was broken off.
+        "CREATE TABLE audit_last (number integer NOT NULL)",
+        "INSERT INTO audit_last VALUES (0)",
+        """CREATE FUNCTION audit_counts() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN UPDATE audit_last SET number = greatest(number, NEW.id); RETURN NULL; END $$""",
+        "CREATE TRIGGER audit_counts_rows AFTER INSERT ON audit FOR EACH ROW EXECUTE FUNCTION audit_counts()",
+    ],
+}
 
 
 def upgrade() -> None:
@@ -79,5 +94,5 @@ def _audit() -> None:
     )
     op.create_index("audit_of_film", "audit", ["film_id", "id"])
     op.create_index("audit_of_person", "audit", ["person", "id"])
-    for change in ("UPDATE", "DELETE"):
-        op.execute(APPEND_ONLY.format(change=change))
+    for statement in APPEND_ONLY[op.get_bind().dialect.name]:
+        op.execute(statement)
