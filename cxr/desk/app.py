@@ -29,6 +29,7 @@ from cxr.desk.pages import pages
 from cxr.desk.people import People
 from cxr.desk.people_pages import ask_to_sign_in, people_pages
 from cxr.desk.sessions import Sessions
+from cxr.desk.statistics_views import statistics
 from cxr.desk.trail import keep_trail, record_settings
 from cxr.desk.uploads import in_mib
 from cxr.desk.viewing import viewing
@@ -99,7 +100,7 @@ def _people(engine: Engine, settings: Settings) -> dict[str, object]:
 
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
-    for blueprint in (pages, viewing, answers, reports, cards, looks, api, people_pages, audit_pages):
+    for blueprint in (pages, viewing, answers, reports, cards, looks, statistics, api, people_pages, audit_pages):
         app.register_blueprint(blueprint)
     keep_trail(app)
     app.register_error_handler(CxrError, answer_error)
