@@ -171,9 +171,8 @@ def _polyline(one: Series, frame: Frame, style: str) -> Markup:
 
 
 def _bars(column: Column, frame: Frame, left: float, width: float, *, stacked: bool) -> Markup:
-    bar = Markup(
-        '<rect class="bar tone{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
-    )
+    box = 'x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"'
+    bar = Markup(f'<rect class="bar tone{{}}" {box}><title>{{}}</title></rect>')
     beside = 1 if stacked else len(column.values)
     floor, parts = 0.0, []
     for tone, value in enumerate(column.values):

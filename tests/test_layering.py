@@ -45,10 +45,11 @@ WINGS = {
     "cxr.desk": (
         "extensions", "migrations", "tables", "people_tables", "audit", "tries", "people", "sessions", "visitors",
         "trail", "faults",
-        "answers", "keys", "scores", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake", "zips",
-        "uploads", "views", "forms", "cards", "looks", "answers_views", "pages", "viewing", "api", "film_report",
-        "film_report_pdf", "film_report_views", "statistics_drift", "statistics", "statistics_queries",
-        "statistics_charts", "statistics_views", "people_pages", "audit_pages", "door", "app", "serve",
+        "answers", "keys", "scores", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake",
+        "zips", "uploads", "views", "forms", "cards", "looks", "answers_views", "pages", "viewing", "openapi", "api",
+        "api_parts", "film_report", "film_report_pdf", "film_report_views", "statistics_drift", "statistics",
+        "statistics_queries", "statistics_charts", "statistics_views", "people_pages", "audit_pages", "api_people",
+        "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

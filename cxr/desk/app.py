@@ -9,10 +9,11 @@ from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr import __version__
+from cxr.desk import api_parts, api_people  # noqa: F401  # routes of the API
 from cxr.desk.answers_views import answers
 from cxr.desk.api import api
 from cxr.desk.audit import AuditLog
@@ -130,7 +131,10 @@ def answer_error(error: Exception) -> AnyResponse:
     else:
         response = make_response(render_template("error.html", sentence=sentence, status=status))
     response.status_code = status
-    response.headers.update(error.headers if isinstance(error, CxrError) else {})
+    if isinstance(error, CxrError):
+        response.headers.update(error.headers)
+    elif isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return response
 
 

@@ -1,4 +1,4 @@
-"""What a desk's films amount to: how many, how many above, refused, how fast, what clinicians said, whether scores drift.
+"""What a desk's films amount to: how many, above, refused, how fast, what clinicians said, whether scores drift.
 
 numpy only. Every figure is of the films that are kept; a deleted film counts no more.
 """

@@ -39,7 +39,8 @@ class ModelFile:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(max((json.loads(row.labels) for row in self.rows), key=len))
+        told: list[list[str]] = [json.loads(row.labels) for row in self.rows]
+        return tuple(max(told, key=len))
 
 
 @dataclass(frozen=True)
@@ -152,4 +153,4 @@ def _unread(session: Session, task: str, since: float) -> dict[str, int]:
     states = (*UNREAD, State.FAILED)
     wanted = FilmRow.state.in_(states), FilmRow.task == task, FilmRow.created_at >= since
     rows = session.execute(select(FilmRow.state, func.count()).where(*wanted).group_by(FilmRow.state))
-    return {state: films for state, films in rows.tuples()}
+    return dict(rows.tuples().all())
