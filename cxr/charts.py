@@ -11,6 +11,7 @@ from cxr.metrics import Interval
 
 Range = tuple[float, float]
 LETTER = 6.0  # pixels of a written one, about
+ROW = 17  # pixels of one row
 GAP = 0.25  # between two columns, as a share of a column's room
 
 
@@ -97,6 +98,21 @@ def interval_strip(
         if one is not None and not math.isnan(one.value):
             parts.append(_whisker(one, frame, 6.5 + 9 * row, tone + row))
     return _svg(width, height, says or ", ".join(map(_spoken, intervals)), parts)
+
+
+def forest_chart(rows: Sequence[tuple[str, Interval]], x_range: Range, title: str, x_label: str) -> Markup:
+    """A named line for each interval, one below the other, over one axis; undefined ones stay empty."""
+    frame = Frame(440, 40 + ROW * len(rows), x_range, left=130, margin=12)
+    floor = frame.height - frame.bottom
+    parts = [_line(frame.x(tick), 0, frame.x(tick), floor, "grid") for tick in ticks(x_range)]
+    parts += [_text(frame.x(tick), floor + 12, _number(tick), "middle") for tick in ticks(x_range)]
+    parts.append(_text(frame.x(sum(x_range) / 2), frame.height - 4, x_label, "middle", "name"))
+    for place, (name, figure) in enumerate(rows):
+        y = 10 + ROW * place
+        parts.append(_text(frame.left - 14, y + 3, name, "end"))
+        if not math.isnan(figure.value):
+            parts.append(_whisker(figure, frame, y, 0))
+    return _svg(frame.width, frame.height, title, parts)
 
 
 def interval_axis(x_range: Range, width: float = 220) -> Markup:

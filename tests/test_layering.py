@@ -28,7 +28,7 @@ WINGS = {
         "film", "reasons", "header", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata",
         "dicomsigns", "dicomfile", "dicom", "read",
     ),
-    "cxr.cards": ("measured", "sources", "retraining", "card", "blocks", "results", "sections", "formats"),
+    "cxr.cards": ("measured", "sources", "retraining", "card", "blocks", "pictures", "results", "sections", "formats"),
     "cxr.learning": (
         "memory", "faults", "losses", "marks", "augment", "tables", "csv_layouts", "folder_layouts", "packing",
         "datasets", "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models",

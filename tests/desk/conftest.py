@@ -1,7 +1,9 @@
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import waitress
 from argon2 import PasswordHasher
 
 from cxr.reading.reader import Reader
@@ -21,6 +23,17 @@ def desk(tmp_path: Path, reader: Reader) -> Iterator[Desk]:
     """The local desk, as main.py opens it."""
     with open_desk(tmp_path, reader, heatmap_files=True) as opened:
         yield opened
+
+
+@pytest.fixture
+def desk_address(desk: Desk) -> Iterator[str]:
+    """Where the desk is served."""
+    server = waitress.create_server(desk.app, host="127.0.0.1", port=0, threads=2)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+    thread.join()
 
 
 @pytest.fixture

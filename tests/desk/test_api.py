@@ -26,7 +26,9 @@ def film(desk: Desk, film_png: bytes) -> dict[str, Any]:
 
 def test_the_document_and_the_routes_name_the_same(desk: Desk) -> None:
     """Fails when a route of the API was added without its operation, or the other way round."""
-    rules = [rule for rule in desk.app.url_map.iter_rules() if rule.rule.startswith("/api/") or rule.endpoint in OPERATIONS]
+    rules = [
+        rule for rule in desk.app.url_map.iter_rules() if rule.rule.startswith("/api/") or rule.endpoint in OPERATIONS
+    ]
     assert {rule.endpoint for rule in rules} == set(OPERATIONS)
     served = {(path_of(rule), method) for rule in rules for method in described_methods(rule)}
     told = document(desk.app)["paths"]
@@ -180,7 +182,7 @@ def test_the_documents_python_client_works(desk_address: str, film_png: bytes, t
     client = text.split("```python\n")[1].split("```")[0]
     (tmp_path / "film.png").write_bytes(film_png)
     told: dict[str, Any] = {}
-    client = client.replace("https://desk.example", desk_address).replace('"film.png"', repr(str(tmp_path / "film.png")))
+    client = client.replace("https://desk.example", desk_address).replace("film.png", str(tmp_path / "film.png"))
     exec(compile(client, "docs/api.md", "exec"), told)  # the document is ours
     assert told["film"]["state"] == "read"
     assert len(told["film"]["findings"]) == 14
