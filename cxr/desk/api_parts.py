@@ -1,5 +1,6 @@
 """Parts of a film that pages show, and the models' cards, for programs."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, jsonify, url_for
@@ -14,7 +15,7 @@ from cxr.errors import NotFound
 from cxr.modelfile import ModelInfo
 
 # The same views as those of the pages.
-OF_A_FILM = {
+OF_A_FILM: dict[str, Callable[..., Response]] = {
     "heatmaps/<label>.png": heatmap,
     "maps": maps,
     "pixels": pixels,

@@ -40,7 +40,8 @@ class ModelFile:
     @property
     def labels(self) -> tuple[str, ...]:
         told: list[list[str]] = [json.loads(row.labels) for row in self.rows]
-        return tuple(max(told, key=len))
+        longest = max(told, key=len)  # of refused films alone none are known
+        return tuple(longest)
 
 
 @dataclass(frozen=True)
