@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
+from cxr.desk.migrations import scores as step
 from cxr.desk.scores import ReadingModel, ScoresRow, unpacked
 from cxr.desk.statistics import DAY_S, LookedAt, Opinion, agreement, reading_time, refusals, shares_above, volume
 from cxr.desk.statistics_drift import Reference, drift, reference
@@ -227,6 +230,29 @@ def test_what_there_is_not_is_refused(desk: Desk, film_png: bytes, asked: dict[s
         answer = desk.client.get(path, query_string=asked)
         assert answer.status_code == (404 if "model" in asked else 400)
         assert "<script>" not in answer.text or answer.is_json
+
+
+def test_scores_of_older_films_are_taken_from_their_reports(tmp_path: Path, reader: Reader, film_png: bytes) -> None:
+    with open_desk(tmp_path, reader) as desk:
+        for content in (NEGATIVE, film_png):
+            desk.api_upload("a.png", content)
+        before, told = _tables(desk), _told(desk)
+    with closing(sqlite3.connect(tmp_path / "instance" / "desk.sqlite3")) as database:
+        database.executescript(
+            "DROP TABLE scores; DROP TABLE reading_models;"
+            f"UPDATE alembic_version SET version_num = '{step.down_revision}';"
+        )
+    with open_desk(tmp_path, reader) as desk:
+        assert _tables(desk) == before
+        assert _told(desk) == told
+
+
+def _tables(desk: Desk) -> list[tuple[Any, ...]]:
+    tables = (ReadingModel.__table__, ScoresRow.__table__)
+    with desk.intake.store.engine.connect() as connection:
+        return [
+            tuple(row) for table in tables for row in connection.execute(select(table).order_by(*table.primary_key))
+        ]
 
 
 def test_a_model_file_that_is_served_no_more_keeps_its_figures(tmp_path: Path, child: Readers) -> None:
