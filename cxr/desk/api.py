@@ -82,10 +82,15 @@ def readyz() -> tuple[Response, int]:
     return jsonify(status="ready" if ready else "database does not answer"), 200 if ready else 503
 
 
-@api.get("/openapi.json")
 @api.get("/api/v1/openapi.json")
 def openapi() -> Response:
     return jsonify(document(current_app))
+
+
+@api.get("/openapi.json")
+def openapi_at_root() -> Response:
+    """Where programs look for it first."""
+    return openapi()
 
 
 def _parse_limit(text: str) -> int:

@@ -12,7 +12,6 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 PREFIX = "api."  # of the endpoints that the document tells of
-OF_ALL = (403, 503)  # refusals that any route may answer with, besides 401
 UNGUARDED = ("api.healthz", "api.readyz")
 
 
@@ -26,7 +25,7 @@ class Operation:
     asks: tuple[str, ...] = ()  # parameters besides those of the path
     takes: str = ""  # schema of the body
     media: str = "application/json"  # of the body
-    refuses: tuple[int, ...] = ()  # besides OF_ALL, and 404 where the path names something
+    refuses: tuple[int, ...] = ()  # besides 401, 403 and 503, and 404 where the path names something
 
 
 UPLOAD = (400, 413, 415, 422, 507)
@@ -93,6 +92,7 @@ OPERATIONS = {
     "api.healthz": Operation("Whether the process answers", "Health"),
     "api.readyz": Operation("Whether films can be read", "Health"),
     "api.openapi": Operation("This document", "application/json"),
+    "api.openapi_at_root": Operation("This document", "application/json"),
 }  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def described_methods(rule: Rule) -> set[str]:
 
 def _operation(rule: Rule, told: Operation, known: dict[str, Any]) -> dict[str, Any]:
     made = {
-        "operationId": rule.endpoint.removeprefix(PREFIX) + ("_at_root" if rule.rule == "/openapi.json" else ""),
+        "operationId": rule.endpoint.removeprefix(PREFIX),
         "summary": told.summary,
         "parameters": [known["parameters"][name] for name in (*sorted(rule.arguments), *told.asks)],
         "responses": {str(told.status): _answer(rule, told, known)} | _refusals(rule, told),
@@ -145,9 +145,9 @@ def _answer(rule: Rule, told: Operation, known: dict[str, Any]) -> dict[str, Any
 def _refusals(rule: Rule, told: Operation) -> dict[str, Any]:
     if rule.endpoint in UNGUARDED:
         return {"503": _json("Not now", "Health")}
-    named = (404,) if rule.arguments else ()
-    statuses = sorted({*told.refuses, *OF_ALL, *named, *((429,) if told.takes else ())})
-    return {"401": _ref("responses", "SignIn")} | {str(each): _ref("responses", "Refusal") for each in statuses}
+    statuses = {403, *told.refuses, *((404,) if rule.arguments else ())}
+    found = {401: "SignIn", 503: "Busy"} | dict.fromkeys(statuses, "Refusal")
+    return {str(status): _ref("responses", found[status]) for status in sorted(found)}
 
 
 def _json(description: str, schema: str) -> dict[str, Any]:

@@ -154,4 +154,4 @@ def _unread(session: Session, task: str, since: float) -> dict[str, int]:
     states = (*UNREAD, State.FAILED)
     wanted = FilmRow.state.in_(states), FilmRow.task == task, FilmRow.created_at >= since
     rows = session.execute(select(FilmRow.state, func.count()).where(*wanted).group_by(FilmRow.state))
-    return dict(rows.tuples().all())
+    return {state: int(films) for state, films in rows}
