@@ -47,6 +47,7 @@ class Pictures:
     """Charts side by side; `key` names their tones. What they show stands in tables too."""
 
     caption: str
+    note: str
     pictures: tuple[Picture, ...]
     key: tuple[str, ...] = ()
     kind = "pictures"

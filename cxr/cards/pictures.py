@@ -11,7 +11,11 @@ from cxr.cards.measured import Errors, LabelReliability, LabelResult, Reliabilit
 from cxr.charts import Frame, Series, common_range, forest_chart, line_chart, value_range
 from cxr.modelfile import POINT_SETS
 
-SMALL = Frame(192, 172, left=44)
+SMALL = Frame(192, 172, left=44, margin=12)
+CHANCE = "The dashed line is chance."
+HOLDS = (
+    "On the dashed line probabilities hold. A larger dot is a bin of more films; of few films a bin is largely noise."
+)
 DIAGONAL = Series("chance", (0.0, 1.0), (0.0, 1.0))
 POINT_RADIUS = 3.2
 
@@ -21,27 +25,25 @@ def curves(result: Result) -> Iterator[Pictures]:
     drawn = [label for label in result.labels if label.roc.x]
     if not drawn:
         return
-    name = readable(result.name)
     key = ("curve", f"operating points: {', '.join(POINT_SETS.values())}")
     roc = tuple(Picture(readable(f.label), f"AUROC {number(f.auroc.value)}", _roc(result, f)) for f in drawn)
-    yield Pictures(f"ROC curves, {name} part; the dashed line is chance", roc, key)
+    yield Pictures(f"ROC curves, {result.name} part", CHANCE, roc, key)
     precision = tuple(
         Picture(readable(f.label), f"average precision {number(f.average_precision.value)}", _precision(f))
         for f in drawn
     )
-    yield Pictures(f"Precision and recall, {name} part; the dashed line is chance", precision)
+    yield Pictures(f"Precision and recall, {result.name} part", CHANCE, precision)
 
 
 def reliability(found: Reliability) -> Iterator[Pictures]:
     """Reliability diagrams: the share of positive films over the mean probability, in bins of 1/15."""
     drawn = [label for label in found.labels if label.after.curve.x]
     if drawn:
-        about = f"Reliability, {found.name}; larger dots are bins of more films, on the dashed line a probability holds"
         pictures = tuple(
             Picture(readable(f.label), f"ECE {number(f.after.ece)}, before {number(f.before.ece)}", _reliability(f))
             for f in drawn
         )
-        yield Pictures(about, pictures, ("after calibration", "before"))
+        yield Pictures(f"Reliability, {found.name}", HOLDS, pictures, ("after calibration", "before"))
 
 
 def subgroups(result: Result) -> Pictures:
@@ -49,7 +51,7 @@ def subgroups(result: Result) -> Pictures:
     groups = [(f"{readable(g.attribute)}: {g.value}", g.mean_auroc) for g in result.subgroups]
     told = "; ".join(f"{name} {shown(figure)}" for name, figure in groups)
     chart = forest_chart(groups, common_range([figure for _, figure in groups]), f"Mean AUROC: {told}", "mean AUROC")
-    return Pictures(f"Subgroups, {readable(result.name)} part", (Picture("Mean AUROC", "with 95 % intervals", chart),))
+    return Pictures(f"Subgroups, {result.name} part", "", (Picture("Mean AUROC", "with 95 % intervals", chart),))
 
 
 def _roc(result: Result, f: LabelResult) -> Markup:
