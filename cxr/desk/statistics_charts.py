@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from cxr.charts import Column, Frame, column_chart, interval_strip, value_range
+from cxr.charts import Column, Frame, column_chart, interval_axis, interval_strip, value_range
 from cxr.desk.statistics import SPANS, ShareAbove, Volume
 from cxr.desk.statistics_drift import Drift
 from cxr.metrics import Interval
@@ -34,6 +34,11 @@ def share_chart(share: ShareAbove, label: str) -> Markup:
     return interval_strip([share.share, there], (0.0, 1.0), 200, says=f"{label}: {spoken(share)}")
 
 
+def share_axis() -> Markup:
+    """The scale above `share_chart`."""
+    return interval_axis((0.0, 1.0), 200)
+
+
 def spoken(share: ShareAbove) -> str:
     """`12 % (8 to 17) of 120 films; 10 % of the calibration sample`."""
     here = "no film" if not share.films else f"{in_percent(share.share)} of {share.films} films"
@@ -57,7 +62,7 @@ def drift_chart(drifted: Drift, label: str) -> Markup:
     most = max(*drifted.shares, *drifted.sample_shares)
     frame = Frame(*SMALL, y_range=(0, value_range((0, most))[1]), left=40)
     told = ", ".join(f"{column.name}: {_percent(column.values)}" for column in columns)
-    return column_chart(columns, frame, f"{label}, score here and in the sample: {told}", "score", "films")
+    return column_chart(columns, frame, f"{label}, score here and in the sample: {told}", "score", "share of films")
 
 
 def _percent(pair: Sequence[float]) -> str:
