@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine, insert, select
 
 from cxr.desk.scores import SCORE, ScoresRow, unpacked
-from cxr.desk.tables import AnswerRow, FilmRow, ReportRow, writing
+from cxr.desk.tables import AnswerRow, FilmRow, ReportRow, reading, writing
 
 YEAR_S = 365 * 86_400
 CHUNK = 5000
@@ -20,17 +20,17 @@ VERDICTS = ("agree", "agree", "agree", "disagree", "unsure")
 def copy_film(engine: Engine, films: int, answers: int, labels: tuple[str, ...], within_s: float = YEAR_S) -> None:
     """Copies of the one film of a desk, as if taken in at any moment `within_s`; so many of them are answered."""
     rng = np.random.default_rng(0)
-    with writing(engine) as session:
+    with reading(engine) as session:
         film, report, scores = (_columns(session.scalars(select(t)).one()) for t in (FilmRow, ReportRow, ScoresRow))
-        own = unpacked([scores["scores"]], len(labels))[0].astype(np.float64)
-        for start in range(0, films, CHUNK):
-            count = min(CHUNK, films - start)
-            copies = list(_copies(rng, own, count, within_s))
+    own = unpacked([scores["scores"]], len(labels))[0].astype(np.float64)
+    for start in range(0, films, CHUNK):
+        copies = list(_copies(rng, own, min(CHUNK, films - start), within_s))
+        said = [i for i, _, _ in copies[: answers * len(copies) // films]]
+        drawn = [{"film_id": i, "taken_at": at, "scores": packed} for i, at, packed in copies]
+        with writing(engine) as session:
             session.execute(insert(FilmRow), [film | {"id": i, "created_at": at} for i, at, _ in copies])
             session.execute(insert(ReportRow), [report | {"film_id": i} for i, _, _ in copies])
-            drawn = [{"film_id": i, "taken_at": at, "scores": packed} for i, at, packed in copies]
             session.execute(insert(ScoresRow), [scores | each for each in drawn])
-            said = [i for i, _, _ in copies[: answers * count // films]]
             if said:
                 session.execute(insert(AnswerRow), list(_answers(said, labels)))
 
