@@ -116,16 +116,17 @@ def _looked_at(session: Session, file: ModelFile, since: float) -> LookedAt:
 
 def _opinions(session: Session, file: ModelFile, since: float) -> list[Opinion]:
     """The latest answer of each person to each finding, if it has a verdict."""
-    last = select(func.max(AnswerRow.id)).where(AnswerRow.label != WHOLE_FILM)
-    last = last.group_by(AnswerRow.film_id, AnswerRow.label, AnswerRow.by)
+    who = AnswerRow.film_id, AnswerRow.label, AnswerRow.by
     rows = session.execute(
-        select(AnswerRow.label, AnswerRow.verdict, ScoresRow.model_id, ScoresRow.scores)
+        select(*who, AnswerRow.verdict, ScoresRow.model_id, ScoresRow.scores)
         .join(ScoresRow, ScoresRow.film_id == AnswerRow.film_id)
-        .where(AnswerRow.id.in_(last), AnswerRow.verdict != "", *_of_period(file, since))
-    ).all()
+        .where(AnswerRow.label != WHOLE_FILM, *_of_period(file, since))
+        .order_by(AnswerRow.id)
+    )
     above = {model.id: _Above(model) for model in file.rows}
-    packed = [row for row in rows if row.scores]
-    return [Opinion(row.label, row.verdict, above[row.model_id](row.label, row.scores)) for row in packed]
+    latest = {(row.film_id, row.label, row.by): row for row in rows}  # in SQL it makes SQLite try all pairs of rows
+    said = [row for row in latest.values() if row.verdict and row.scores]
+    return [Opinion(row.label, row.verdict, above[row.model_id](row.label, row.scores)) for row in said]
 
 
 class _Above:
