@@ -116,7 +116,7 @@ def _looked_at(session: Session, file: ModelFile, since: float) -> LookedAt:
 
 def _opinions(session: Session, file: ModelFile, since: float) -> list[Opinion]:
     """The latest answer of each person to each finding, if it has a verdict."""
-    who = AnswerRow.film_id, AnswerRow.label, AnswerRow.by
+    who = AnswerRow.film_id, AnswerRow.label, AnswerRow.person_id, AnswerRow.by, AnswerRow.browser
     rows = session.execute(
         select(*who, AnswerRow.verdict, ScoresRow.model_id, ScoresRow.scores)
         .join(ScoresRow, ScoresRow.film_id == AnswerRow.film_id)
@@ -124,7 +124,7 @@ def _opinions(session: Session, file: ModelFile, since: float) -> list[Opinion]:
         .order_by(AnswerRow.id)
     )
     above = {model.id: _Above(model) for model in file.rows}
-    latest = {(row.film_id, row.label, row.by): row for row in rows}  # in SQL it makes SQLite try all pairs of rows
+    latest = {row[: len(who)]: row for row in rows}  # in SQL it makes SQLite try all pairs of rows
     said = [row for row in latest.values() if row.verdict and row.scores]
     return [Opinion(row.label, row.verdict, above[row.model_id](row.label, row.scores)) for row in said]
 

@@ -73,11 +73,6 @@ def _failing(browser: Browser, address: str, name: str, options: dict[str, Any])
     return page
 
 
-def assert_accessible(page: Page, where: str) -> None:
-    faults = Axe().run(page, options=AXE).response["violations"]
-    assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in faults] == [], where
-
-
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_has_an_accessibility_fault(visit: Visit, shoot: Shoot, name: str, theme: str) -> None:

@@ -12,7 +12,7 @@ from cxr.reading.engine import SHIPPED
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.browser.conftest import OpenPage, Shoot
-from tests.browser.test_looks import COOKIE, THEMES, assert_accessible
+from tests.browser.looks import THEMES, assert_accessible, wearing
 from tests.desk.desk import open_desk
 from tests.desk.many_films import copy_film
 from tests.phantom import phantom_png
@@ -35,8 +35,7 @@ def busy_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_statistics_are_drawn_in_every_theme(open_page: OpenPage, shoot: Shoot, busy_desk: str, theme: str) -> None:
-    worn = {"cookies": [{**COOKIE, "value": theme}], "origins": []}
-    page = open_page(f"{busy_desk}/statistics", storage_state=worn)
+    page = open_page(f"{busy_desk}/statistics", **wearing(theme))
     for summary in page.locator("main details summary").all():
         summary.click()
     shoot(page, f"statistics-busy-{theme}")
