@@ -13,7 +13,7 @@ PACKAGE = ROOT / "cxr"
 FLOORS = (
     {"cxr", "cxr.errors"},
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
-    {"cxr.scaling", "cxr.uncertainty", "cxr.wording"},
+    {"cxr.scaling", "cxr.uncertainty", "cxr.wording", "cxr.charts"},
     {"cxr.modelfile", "cxr.checkfile"},
     {"cxr.cards"},
     {"cxr.films"},
@@ -28,13 +28,13 @@ WINGS = {
         "film", "reasons", "header", "prepare", "codestream", "raster", "grey", "codecworker", "isolation", "pixeldata",
         "dicomsigns", "dicomfile", "dicom", "read",
     ),
-    "cxr.cards": ("measured", "sources", "retraining", "card", "blocks", "results", "sections", "formats"),
+    "cxr.cards": ("measured", "sources", "retraining", "card", "blocks", "pictures", "results", "sections", "formats"),
     "cxr.learning": (
         "memory", "faults", "losses", "marks", "augment", "tables", "csv_layouts", "folder_layouts", "packing",
         "datasets", "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models",
         "explain", "schedule", "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs",
         "training", "looking", "deletion", "references", "calibration", "figures", "evaluation", "reliability",
-        "appraisal", "charts", "evaluation_report", "export", "release", "checks", "training_command",
+        "appraisal", "evaluation_report", "export", "release", "checks", "training_command",
         "remote_command", "testing_command", "commands", "check_pictures", "check_variants", "check_net",
         "check_training", "check_command",
     ),
@@ -46,9 +46,11 @@ WINGS = {
     "cxr.desk": (
         "extensions", "faults", "migrations", "sqlite", "postgresql", "tables", "people_tables", "audit", "tries",
         "people", "sessions", "visitors", "trail",
-        "answers", "keys", "storage", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake",
-        "zips", "uploads", "views", "forms", "cards", "looks", "answers_views", "film_report", "pages", "viewing",
-        "api", "film_report_pdf", "film_report_views", "people_pages", "audit_pages", "door", "app", "serve",
+        "answers", "keys", "scores", "storage", "store", "instance", "backup", "heatmap_files", "retention", "pictures",
+        "intake", "zips", "uploads", "views", "forms", "cards", "looks", "answers_views", "film_report", "pages",
+        "viewing", "openapi", "api", "api_parts", "film_report_pdf", "film_report_views", "statistics_drift",
+        "statistics", "statistics_queries", "statistics_charts", "statistics_views", "people_pages", "audit_pages",
+        "api_people", "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

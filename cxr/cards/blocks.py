@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from cxr.metrics import Interval
 from cxr.tasks import TITLES
 
@@ -31,7 +33,27 @@ class Table:
     kind = "table"
 
 
-Block = Paragraph | Table | Command
+@dataclass(frozen=True)
+class Picture:
+    """A chart, whose text alternative is in it."""
+
+    title: str
+    note: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Charts side by side; `key` names their tones. What they show stands in tables too."""
+
+    caption: str
+    note: str
+    pictures: tuple[Picture, ...]
+    key: tuple[str, ...] = ()
+    kind = "pictures"
+
+
+Block = Paragraph | Table | Command | Pictures
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The card file beside a model file: what was measured of this very file, bound to it by its sha256."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from cxr.modelfile import ModelInfo
 
 SCHEMA = 1
 DIGITS = 4  # decimals of what is kept
+NUMBERS = re.compile(r"\[([-\d.e,\s]*)\]")  # a curve stands on one line
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Card:
     measured: Measured
 
     def to_json(self) -> str:
-        return json.dumps({"schema": SCHEMA, **plain(self, DIGITS)}, indent=1, allow_nan=False) + "\n"
+        text = json.dumps({"schema": SCHEMA, **plain(self, DIGITS)}, indent=1, allow_nan=False)
+        return NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from cxr.cards.blocks import Command, Paragraph, Section, Table
+from cxr.cards.blocks import Command, Paragraph, Pictures, Section, Table
 
 WIDTH = 110  # columns of the terminal's text
 
@@ -13,8 +13,13 @@ def to_markdown(title: str, sections: Sequence[Section]) -> str:
     parts = [f"# {title}"]
     for section in sections:
         parts.append(f"## {section.title}")
-        parts += ["\n".join(_markdown(block)) for block in section.blocks]
+        parts += ["\n".join(_markdown(block)) for block in _told(section)]
     return "\n\n".join(parts) + "\n"
+
+
+def _told(section: Section) -> list[Paragraph | Table | Command]:
+    """Without the pictures, which only a page can show."""
+    return [block for block in section.blocks if not isinstance(block, Pictures)]
 
 
 def _markdown(block: Paragraph | Table | Command) -> Iterator[str]:
@@ -35,7 +40,7 @@ def to_text(title: str, sections: Sequence[Section]) -> str:
     parts = [f"{title}\n{'=' * len(title)}"]
     for section in sections:
         parts.append(f"{section.title}\n{'-' * len(section.title)}")
-        parts += ["\n".join(_text(block)) for block in section.blocks]
+        parts += ["\n".join(_text(block)) for block in _told(section)]
     return "\n\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What `Model_Training/test.py` measured of a model, as far as a card tells it: no curves, no film.
+"""What `Model_Training/test.py` measured of a model, as far as a card tells it: no film.
 
 The test report's own dataclasses (cxr.learning.figures, cxr.learning.reliability) have these fields and more; what is
 more is left behind when a report is read.
@@ -35,6 +35,14 @@ class Population:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Points of a line, in the order in which it is drawn; none of an undefined one."""
+
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class LabelResult:
     """How well one label is told from the others."""
 
@@ -43,6 +51,8 @@ class LabelResult:
     negatives: int
     auroc: Interval
     average_precision: Interval
+    roc: Curve = Curve()  # false positive rate, true positive rate
+    precision_recall: Curve = Curve()  # recall, precision
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,8 @@ class Errors:
 
     ece: float
     brier: float
+    curve: Curve = Curve()  # mean probability and share of positive films of each bin
+    films: tuple[int, ...] = ()  # of each bin
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from cxr.cards import pictures
 from cxr.cards.blocks import NOT_MEASURED, Block, Paragraph, Table, films_of, number, readable, shown
 from cxr.cards.card import Described
 from cxr.cards.measured import Measured, Reliability, Result
@@ -29,6 +30,7 @@ def performance(measured: Measured | None) -> Iterator[Block]:
         rows.append(("Mean", "", shown(result.mean_auroc), shown(result.mean_average_precision), ""))
         head = ("Finding", "Films with it", "AUROC", "Average precision", "of which by chance")
         yield Table(head, tuple(rows), f"{readable(result.name)} part, {films_of(result.films, result.patients)}")
+        yield from pictures.curves(result)
 
 
 def points(model: Described, measured: Measured | None) -> Iterator[Block]:
@@ -66,6 +68,7 @@ def calibration(model: Described, measured: Measured | None) -> Iterator[Block]:
     for found in measured.reliability:
         yield _errors(found)
         yield Paragraph(_bins(found))
+        yield from pictures.reliability(found)
 
 
 def _method(info: ModelInfo) -> str:
@@ -112,6 +115,7 @@ def subgroups(measured: Measured | None) -> Iterator[Block]:
         ]
         head = ("Group", "Films", "Patients", "Mean AUROC", "over findings")
         yield Table(head, tuple(rows), f"{readable(result.name)} part")
+        yield pictures.subgroups(result)
 
 
 def localisation(measured: Measured | None) -> Iterator[Block]:

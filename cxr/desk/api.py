@@ -1,10 +1,10 @@
 """The same desk for programs: JSON under /api/v1, health, and the document that describes both."""
 
-from importlib.resources import files
-
-from flask import Blueprint, Response, jsonify, request, url_for
+from flask import Blueprint, Response, current_app, jsonify, request, url_for
 
 from cxr.desk.answers_views import answers_json, take_answer
+from cxr.desk.openapi import document
+from cxr.desk.tables import UNREAD
 from cxr.desk.trail import tells_of
 from cxr.desk.uploads import take_in_one
 from cxr.desk.views import film_json, film_summary, find_film, intake, settings, taken_json
@@ -36,7 +36,11 @@ def films() -> Response:
 
 @api.get("/api/v1/films/<film_id>")
 def film(film_id: str) -> Response:
-    return jsonify(film_json(find_film(film_id)))
+    """Of a film that is not read yet, also when to ask again."""
+    row = find_film(film_id)
+    answer = jsonify(film_json(row))
+    answer.headers.update({"Retry-After": "1"} if row.state in UNREAD else {})
+    return answer
 
 
 @api.post("/api/v1/films/<film_id>/read-anyway")
@@ -78,9 +82,15 @@ def readyz() -> tuple[Response, int]:
     return jsonify(status="ready" if ready else "database does not answer"), 200 if ready else 503
 
 
-@api.get("/openapi.json")
+@api.get("/api/v1/openapi.json")
 def openapi() -> Response:
-    return Response(files("cxr.desk").joinpath("openapi.json").read_text("utf-8"), mimetype="application/json")
+    return jsonify(document(current_app))
+
+
+@api.get("/openapi.json")
+def openapi_at_root() -> Response:
+    """Where programs look for it first."""
+    return openapi()
 
 
 def _parse_limit(text: str) -> int:

@@ -10,10 +10,11 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr import __version__
+from cxr.desk import api_parts, api_people  # noqa: F401  # routes of the API
 from cxr.desk.answers_views import answers
 from cxr.desk.api import api
 from cxr.desk.audit import AuditLog
@@ -30,6 +31,7 @@ from cxr.desk.pages import pages
 from cxr.desk.people import People
 from cxr.desk.people_pages import ask_to_sign_in, people_pages
 from cxr.desk.sessions import Sessions
+from cxr.desk.statistics_views import statistics
 from cxr.desk.trail import keep_trail, record_settings
 from cxr.desk.uploads import in_mib
 from cxr.desk.viewing import viewing
@@ -100,7 +102,7 @@ def _people(engine: Engine, settings: Settings) -> dict[str, object]:
 
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
-    for blueprint in (pages, viewing, answers, reports, cards, looks, api, people_pages, audit_pages):
+    for blueprint in (pages, viewing, answers, reports, cards, looks, statistics, api, people_pages, audit_pages):
         app.register_blueprint(blueprint)
     keep_trail(app)
     app.register_error_handler(CxrError, answer_error)
@@ -131,7 +133,10 @@ def answer_error(error: Exception) -> AnyResponse:
     else:
         response = make_response(render_template("error.html", sentence=sentence, status=status))
     response.status_code = status
-    response.headers.update(error.headers if isinstance(error, CxrError) else {})
+    if isinstance(error, CxrError):
+        response.headers.update(error.headers)
+    elif isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
     return response
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from flask import Blueprint, Response, render_template, request
 
-from cxr.desk.audit import AuditLog, Wanted, to_csv
+from cxr.desk.audit import AuditLog, AuditRow, Wanted, to_csv
 from cxr.desk.trail import AUDITED, audit_log
 from cxr.desk.visitors import validate_admin
 from cxr.errors import BadRequest
@@ -20,11 +20,9 @@ audit_pages.before_request(validate_admin)
 
 @audit_pages.get("/audit")
 def audit() -> str:
-    wanted, log = _wanted(), audit_log()
-    rows = log.page(wanted, PAGE_SIZE + 1, _before())
-    older = rows[PAGE_SIZE - 1].id if len(rows) > PAGE_SIZE else None
+    rows, older = audit_rows()
     chosen = {name: request.args.get(name, "") for name in FILTERS if request.args.get(name)}
-    return render_template("audit.html", rows=rows[:PAGE_SIZE], older=older, chosen=chosen, actions=ACTIONS)
+    return render_template("audit.html", rows=rows, older=older, chosen=chosen, actions=ACTIONS)
 
 
 @audit_pages.get("/audit.csv")
@@ -32,6 +30,12 @@ def export() -> Response:
     log: AuditLog = audit_log()
     headers = {"Content-Disposition": "attachment; filename=audit.csv"}
     return Response(to_csv(log.rows(_wanted())), mimetype="text/csv", headers=headers)
+
+
+def audit_rows() -> tuple[list[AuditRow], int | None]:
+    """The rows that the address asks for, newest first, and the number before which older ones stand."""
+    rows = audit_log().page(_wanted(), PAGE_SIZE + 1, _before())
+    return rows[:PAGE_SIZE], rows[PAGE_SIZE - 1].id if len(rows) > PAGE_SIZE else None
 
 
 def _wanted() -> Wanted:

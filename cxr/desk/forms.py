@@ -1,4 +1,6 @@
-"""The fields of a form, each there once and none that nobody asked for."""
+"""The fields of a form, or of a program's JSON, each there once and none that nobody asked for."""
+
+from typing import Any
 
 from flask import request
 
@@ -15,6 +17,17 @@ def fields(*names: str) -> tuple[str, ...]:
     if stray or request.files:
         raise BadRequest("The form has a field that was not asked for; send it from the desk's own pages.")
     return tuple(_only(name, sent.get(name, [])) for name in names)
+
+
+def json_fields(**kinds: type) -> tuple[Any, ...]:
+    """The values of a JSON object that has just these fields, each of its kind. Raises BadRequest."""
+    sent = request.get_json(silent=True)
+    if not isinstance(sent, dict) or set(sent) != set(kinds):
+        raise BadRequest(f"Send a JSON object with just these fields: {', '.join(kinds)}.")
+    for name, kind in kinds.items():
+        if type(sent[name]) is not kind:
+            raise BadRequest(f"The field {name} is no {'text' if kind is str else 'whole number'}.")
+    return tuple(sent[name] for name in kinds)
 
 
 def role(text: str) -> Role:

@@ -55,7 +55,7 @@ def account() -> str:
 
 @people_pages.post("/account/password")
 def set_own_password() -> AnyResponse:
-    _own_id()
+    own_id()
     name, (current, new, again) = visitor().name, fields("current", "new", "again")
     sessions().confirm(visitor(), current, request.remote_addr or "")
     people().set_password(name, same(new, again))
@@ -65,15 +65,15 @@ def set_own_password() -> AnyResponse:
 
 @people_pages.post("/account/tokens")
 def make_token() -> tuple[str, int]:
-    own_id, (name, days) = _own_id(), fields("name", "days")
-    token, secret = sessions().make_token(own_id, name, count("days", days))
+    owner, (name, days) = own_id(), fields("name", "days")
+    token, secret = sessions().make_token(owner, name, count("days", days))
     tells_of(detail=token.id)
     return _account(secret=secret), 201
 
 
 @people_pages.post("/account/tokens/<token_id>/revoke")
 def revoke_token(token_id: str) -> AnyResponse:
-    sessions().revoke(_own_id(), token_id)
+    sessions().revoke(own_id(), token_id)
     tells_of(detail=token_id)
     return redirect(url_for("people.account"), 303)
 
@@ -83,13 +83,13 @@ def revoke_token(token_id: str) -> AnyResponse:
 
 @people_pages.get("/people")
 def everybody() -> str:
-    _validate_may_change()
+    validate_may_change()
     return _everybody()
 
 
 @people_pages.post("/people")
 def add() -> AnyResponse:
-    _validate_may_change()
+    validate_may_change()
     name, chosen, password, again = fields("name", "role", "password", "again")
     tells_of(detail=people().add(name, same(password, again), role(chosen)).name)
     return redirect(url_for("people.everybody"), 303)
@@ -97,7 +97,7 @@ def add() -> AnyResponse:
 
 @people_pages.post("/people/<name>/role")
 def set_role(name: str) -> AnyResponse:
-    _validate_may_change()
+    validate_may_change()
     (chosen,) = fields("role")
     people().set_role(name, role(chosen))
     return _changed(name, f" {chosen}")
@@ -105,21 +105,21 @@ def set_role(name: str) -> AnyResponse:
 
 @people_pages.post("/people/<name>/disable")
 def disable(name: str) -> AnyResponse:
-    _validate_may_change()
+    validate_may_change()
     people().disable(name)
     return _changed(name)
 
 
 @people_pages.post("/people/<name>/enable")
 def enable(name: str) -> AnyResponse:
-    _validate_may_change()
+    validate_may_change()
     people().enable(name)
     return _changed(name)
 
 
 @people_pages.post("/people/<name>/password")
 def set_password(name: str) -> AnyResponse:
-    _validate_may_change()
+    validate_may_change()
     password, again = fields("password", "again")
     people().set_password(name, same(password, again))
     return _changed(name)
@@ -165,7 +165,7 @@ def ask_to_sign_in(error: SignInNeeded) -> AnyResponse:
 
 
 def _account(**shown: str) -> str:
-    tokens = sessions().tokens(_own_id())
+    tokens = sessions().tokens(own_id())
     return render_template("account.html", tokens=tokens, longest_days=LONGEST_TOKEN_DAYS, **shown)
 
 
@@ -178,7 +178,7 @@ def _changed(name: str, how: str = "") -> AnyResponse:
     return redirect(url_for("people.everybody"), 303)
 
 
-def _own_id() -> int:
+def own_id() -> int:
     """Whose account it is. Raises Forbidden for a token, NotFound where there are no accounts."""
     validate_no_token()
     number = visitor().person_id
@@ -187,7 +187,7 @@ def _own_id() -> int:
     return number
 
 
-def _validate_may_change() -> None:
+def validate_may_change() -> None:
     validate_admin()
     validate_no_token()
 

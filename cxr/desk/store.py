@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 from cxr.desk.answers import Answers
 from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
+from cxr.desk.scores import keep_scores
 from cxr.desk.storage import BytesMissing, open_storage
 from cxr.desk.tables import (
     DESK,
@@ -225,6 +226,7 @@ class Store:
                     model_sha256=report.model.sha256, top_label=top.label if top else "",
                     top_probability=top.probability if top else 0.0, above=len(report.alarms()) if top else 0,
                 ))  # fmt: skip
+                keep_scores(session, claim.film_id, report)
         return held is not None
 
     def fail(self, claim: Claim, sentence: str) -> None:

@@ -98,7 +98,9 @@ def film_json(film: FilmRow) -> dict[str, Any]:
         "links": {
             "self": url_for("api.film", film_id=film.id),
             "page": url_for("pages.film", film_id=film.id),
-            "pixels": url_for("pages.pixels", film_id=film.id),
+            "pixels": url_for("api.pixels", film_id=film.id),
+            "maps": url_for("api.maps", film_id=film.id),
+            "heatmap": url_for("api.heatmap", film_id=film.id, label="LABEL"),
             "answers": url_for("api.answers", film_id=film.id),
             "pdf": url_for("api.pdf", film_id=film.id),
             "csv": url_for("api.table", film_id=film.id),

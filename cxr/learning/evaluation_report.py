@@ -12,10 +12,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cxr import charts
 from cxr.cards.measured import SCHEMA, DarkMaps, Population, Subject, plain
+from cxr.charts import Frame, Range, Series
 from cxr.errors import TrainingDataError
-from cxr.learning import charts
-from cxr.learning.charts import Frame, Range, Series
 from cxr.learning.evaluation import write
 from cxr.learning.figures import Calibration, Curve, Evaluation, LabelFigures
 from cxr.learning.reliability import LabelReliability, Reliability, bins_csv, calibration_csv, to_text

@@ -16,7 +16,7 @@ LETTERS = [{"name": f"letter {n}.txt", "mimeType": "text/plain", "buffer": b"Thi
 MOST_BYTES = 250_000  # of a results page, besides the film
 PAGES = (
     "upload", "uploaded", "films", "list", "film", "classes", "compare", "unread", "refused", "error", "models", "card",
-    "own-card",
+    "own-card", "statistics",
 )  # fmt: skip
 
 Visit = Callable[..., Page]
@@ -30,7 +30,8 @@ def visit(
     """Opens a page of PAGES, in a theme, and makes it show what it has."""
     paths = {
         "upload": "/", "films": "/films", "models": "/models", "card": "/models/chestxray14",
-        "own-card": "/models/pneumonia3", "film": f"{film_path}?finding={LIT}", "classes": classes_path,
+        "own-card": "/models/pneumonia3", "statistics": "/statistics", "film": f"{film_path}?finding={LIT}",
+        "classes": classes_path,
         "unread": unread_path, "compare": f"/compare?left={film_path[7:]}&right={classes_path[7:]}",
     }  # fmt: skip
 

@@ -1,11 +1,13 @@
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import waitress
 from argon2 import PasswordHasher
 
 from cxr.reading.reader import Reader
@@ -64,6 +66,17 @@ def desk(tmp_path: Path, reader: Reader, database_url: str) -> Iterator[Desk]:
     """The local desk, as main.py opens it."""
     with open_desk(tmp_path, reader, heatmap_files=True, database_url=database_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def desk_address(desk: Desk) -> Iterator[str]:
+    """Where the desk is served."""
+    server = waitress.create_server(desk.app, host="127.0.0.1", port=0, threads=2)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.effective_port}"
+    server.close()
+    thread.join()
 
 
 @pytest.fixture

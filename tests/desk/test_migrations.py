@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cxr.desk import audit, people_tables, sqlite, tables
+from cxr.desk import audit, people_tables, scores, sqlite, tables
 from cxr.desk.migrations import known
 from cxr.desk.store import Store
 from cxr.desk.tables import Base, open_database
@@ -20,7 +20,7 @@ from cxr.errors import SettingError
 from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
-MODULES_WITH_TABLES = (tables, people_tables, audit)
+MODULES_WITH_TABLES = (tables, people_tables, audit, scores)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_opening_again_changes_nothing(old: Path) -> None:
     once = _schema(old)
     open_database(f"sqlite:///{old}").dispose()
     assert _schema(old) == once
-    assert known() == ["0001", "0002", "0003", "0004", "0005"]
+    assert known() == ["0001", "0002", "0003", "0004", "0005", "0006"]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> N
     with closing(sqlite3.connect(old)) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
-    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0005"):
+    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0006"):
         open_database(f"sqlite:///{old}")
     with closing(sqlite3.connect(old)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -111,7 +111,7 @@ def test_several_processes_that_start_at_once_upgrade_once(old: Path) -> None:
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
     with closing(sqlite3.connect(old)) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cxr.cards.measured import Measured
+from cxr.charts import Frame, Series, common_range, interval_strip, line_chart, ticks, value_range
 from cxr.errors import TrainingDataError
-from cxr.learning.charts import Frame, Series, common_range, interval_strip, line_chart, ticks, value_range
 from cxr.learning.evaluation import evaluate, localise
 from cxr.learning.evaluation_report import (
     EvaluationReport,

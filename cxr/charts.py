@@ -10,6 +10,9 @@ from markupsafe import Markup
 from cxr.metrics import Interval
 
 Range = tuple[float, float]
+LETTER = 6.0  # pixels of a written one, about
+ROW = 17  # pixels of one row
+GAP = 0.25  # between two columns, as a share of a column's room
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,14 @@ class Series:
     y: tuple[float, ...]
     tone: int = 0
     radii: tuple[float, ...] = ()  # pixels, of a dot at each point; none: no dots
+
+
+@dataclass(frozen=True)
+class Column:
+    """What stands at one place of a column chart: a bar for each value, in tones 0, 1, ..."""
+
+    name: str
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -57,15 +68,51 @@ def line_chart(
     return _svg(frame.width, frame.height, title, parts)
 
 
-def interval_strip(intervals: Sequence[Interval | None], x_range: Range, width: float = 220, tone: int = 0) -> Markup:
-    """One row for each interval: a line from low to high with a dot at the value; None and undefined stay empty."""
+def column_chart(
+    columns: Sequence[Column], frame: Frame, title: str, x_label: str, y_label: str, *, stacked: bool = False
+) -> Markup:
+    """Bars over an axis of names, of which as many are written as have room; `frame.y_range` must hold all bars."""
+    room = (frame.width - frame.left - frame.margin) / max(len(columns), 1)
+    every = math.ceil(max((len(column.name) for column in columns), default=1) * LETTER / room)
+    parts = [_axes(frame, x_label, y_label, ticks_of_x=False)]
+    for place, column in enumerate(columns):
+        left = frame.left + place * room
+        parts.append(_bars(column, frame, left + room * GAP / 2, room * (1 - GAP), stacked=stacked))
+        if place % every == 0:
+            middle = round(left + room / 2, 1)
+            parts.append(_text(middle, frame.height - frame.bottom + 12, column.name, "middle"))
+    return _svg(frame.width, frame.height, title, parts)
+
+
+def interval_strip(
+    intervals: Sequence[Interval | None], x_range: Range, width: float = 220, tone: int = 0, says: str = ""
+) -> Markup:
+    """One row for each interval: a line from low to high with a dot at the value; None and undefined stay empty.
+
+    `says`: the text alternative, instead of the figures.
+    """
     height = 4 + 9 * len(intervals)
     frame = Frame(width, height, x_range, left=11, margin=11)
     parts = [_rule(frame.x(tick), height) for tick in ticks(x_range, 4)]
     for row, one in enumerate(intervals):
         if one is not None and not math.isnan(one.value):
             parts.append(_whisker(one, frame, 6.5 + 9 * row, tone + row))
-    return _svg(width, height, ", ".join(map(_spoken, intervals)), parts)
+    return _svg(width, height, says or ", ".join(map(_spoken, intervals)), parts)
+
+
+def forest_chart(rows: Sequence[tuple[str, Interval]], x_range: Range, title: str, x_label: str) -> Markup:
+    """A named line for each interval, one below the other, over one axis; undefined ones stay empty."""
+    frame = Frame(440, 40 + ROW * len(rows), x_range, left=130, margin=12)
+    floor = frame.height - frame.bottom
+    parts = [_line(frame.x(tick), 0, frame.x(tick), floor, "grid") for tick in ticks(x_range)]
+    parts += [_text(frame.x(tick), floor + 12, _number(tick), "middle") for tick in ticks(x_range)]
+    parts.append(_text(frame.x(sum(x_range) / 2), frame.height - 4, x_label, "middle", "name"))
+    for place, (name, figure) in enumerate(rows):
+        y = 10 + ROW * place
+        parts.append(_text(frame.left - 14, y + 3, name, "end"))
+        if not math.isnan(figure.value):
+            parts.append(_whisker(figure, frame, y, 0))
+    return _svg(frame.width, frame.height, title, parts)
 
 
 def interval_axis(x_range: Range, width: float = 220) -> Markup:
@@ -118,14 +165,15 @@ def _svg(width: float, height: float, title: str, parts: Sequence[Markup]) -> Ma
     return head.format(width, height, title) + Markup("").join(parts) + Markup("</svg>")
 
 
-def _axes(frame: Frame, x_label: str, y_label: str) -> Markup:
+def _axes(frame: Frame, x_label: str, y_label: str, *, ticks_of_x: bool = True) -> Markup:
     left, right = frame.left, frame.width - frame.margin
     floor = frame.height - frame.bottom
     parts = []
     for tick in ticks(frame.y_range):
         parts += [_line(left, frame.y(tick), right, frame.y(tick), "grid")]
         parts += [_text(left - 4, frame.y(tick) + 3, _number(tick), "end")]
-    parts += [_text(frame.x(tick), floor + 12, _number(tick), "middle") for tick in ticks(frame.x_range)]
+    if ticks_of_x:
+        parts += [_text(frame.x(tick), floor + 12, _number(tick), "middle") for tick in ticks(frame.x_range)]
     parts.append(_line(left, floor, right, floor, "axis"))
     parts.append(_text((left + right) / 2, frame.height - 4, x_label, "middle", "name"))
     turned = Markup('<text class="name" text-anchor="middle" transform="translate(9 {}) rotate(-90)">{}</text>')
@@ -136,6 +184,20 @@ def _axes(frame: Frame, x_label: str, y_label: str) -> Markup:
 def _polyline(one: Series, frame: Frame, style: str) -> Markup:
     points = " ".join(f"{frame.x(x):g},{frame.y(y):g}" for x, y in zip(one.x, one.y, strict=True))
     return Markup('<polyline class="{}" points="{}"><title>{}</title></polyline>').format(style, points, one.name)
+
+
+def _bars(column: Column, frame: Frame, left: float, width: float, *, stacked: bool) -> Markup:
+    box = 'x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"'
+    bar = Markup(f'<rect class="bar tone{{}}" {box}><title>{{}}</title></rect>')
+    beside = 1 if stacked else len(column.values)
+    floor, parts = 0.0, []
+    for tone, value in enumerate(column.values):
+        x = left if stacked else left + tone * width / beside
+        height = frame.y(floor) - frame.y(floor + value)
+        told = f"{column.name}: {_number(value)}"
+        parts.append(bar.format(tone, x, frame.y(floor + value), width / beside, height, told))
+        floor += value if stacked else 0
+    return Markup("").join(parts)
 
 
 def _dots(one: Series, frame: Frame) -> Markup:

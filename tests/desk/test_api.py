@@ -1,0 +1,188 @@
+"""What programs get, and whether the document that describes it is true."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from werkzeug.test import TestResponse
+
+from cxr.desk.openapi import OPERATIONS, described_methods, document, path_of
+from cxr.desk.store import NewFilm
+from tests.desk.department import ADMIN, CLINICIAN, PASSWORD, Department, form_token
+from tests.desk.desk import Desk
+
+
+@pytest.fixture
+def film(desk: Desk, film_png: bytes) -> dict[str, Any]:
+    found = desk.api_upload("a.png", film_png).get_json()
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_document_and_the_routes_name_the_same(desk: Desk) -> None:
+    """Fails when a route of the API was added without its operation, or the other way round."""
+    rules = [
+        rule for rule in desk.app.url_map.iter_rules() if rule.rule.startswith("/api/") or rule.endpoint in OPERATIONS
+    ]
+    assert {rule.endpoint for rule in rules} == set(OPERATIONS)
+    served = {(path_of(rule), method) for rule in rules for method in described_methods(rule)}
+    told = document(desk.app)["paths"]
+    assert {(path, method) for path, methods in told.items() for method in methods} == served
+    assert desk.client.get("/openapi.json").get_json() == desk.client.get("/api/v1/openapi.json").get_json()
+
+
+def test_films_have_the_fields_of_the_document(desk: Desk, film: dict[str, Any]) -> None:
+    schemas = document(desk.app)["components"]["schemas"]
+    assert set(film) == set(schemas["Film"]["properties"])
+    assert set(desk.films()[0]) == set(schemas["FilmSummary"]["properties"])
+
+
+def test_all_references_of_the_document_lead_somewhere(desk: Desk) -> None:
+    told = document(desk.app)
+    text = json.dumps(told)
+    for reference in {part.split('"')[0] for part in text.split('"$ref": "#/components/')[1:]}:
+        kind, name = reference.split("/")
+        assert name in told["components"][kind]
+
+
+def test_pixels_pictures_and_maps_are_those_of_the_pages(desk: Desk, film: dict[str, Any]) -> None:
+    links, label = film["links"], film["findings"][0]["label"]
+    pixels = desk.client.get(links["pixels"])
+    heat = desk.client.get(links["heatmap"].replace("LABEL", label)).data
+    maps = desk.client.get(links["maps"]).get_json()
+    assert len(gzip.decompress(pixels.data)) == 2 * 256 * 256
+    assert cv2.imdecode(np.frombuffer(heat, np.uint8), cv2.IMREAD_UNCHANGED).shape == (448, 448, 4)
+    assert len(base64.b64decode(maps["maps"][label])) == maps["height"] * maps["width"]
+    for part in ("film.png", "thumbnail.jpg", "report.pdf", "report.csv"):
+        assert desk.client.get(f"{links['self']}/{part}").status_code == 200
+
+
+def test_a_film_that_is_not_read_yet_says_when_to_ask_again(desk: Desk, film: dict[str, Any]) -> None:
+    new = NewFilm("b.png", "PNG", "chestxray14", "u", b"", gradcam=False)
+    waiting = desk.client.get(f"/api/v1/films/{desk.intake.store.add(b'x', new, 60).film_id}")
+    assert (waiting.get_json()["state"], waiting.headers["Retry-After"]) == ("waiting", "1")
+    assert "Retry-After" not in desk.client.get(film["links"]["self"]).headers
+
+
+def test_models_are_told_with_what_was_measured(desk: Desk) -> None:
+    listed = desk.client.get("/api/v1/models").get_json()
+    one = desk.client.get("/api/v1/models/chestxray14").get_json()
+    assert listed["default"] == "chestxray14"
+    assert {key: one[key] for key in listed["models"][0]} == listed["models"][0]
+    assert len(one["operating_points"]["youden"]) == 14
+    assert desk.client.get("/api/v1/models/covid3").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("get", "/api/v1/nothing", 404),
+        ("get", "/api/v1/films/nobody", 404),
+        ("put", "/api/v1/films", 405),
+        ("post", "/api/v1/films", 400),
+        ("get", "/api/v1/films?limit=0", 400),
+        ("get", "/api/v1/audit?since=yesterday", 400),
+        ("get", "/api/v1/audit?before=x", 400),
+        ("post", "/api/v1/people", 400),
+        ("delete", "/api/v1/tokens/x", 404),
+    ],
+)
+def test_errors_have_one_form(desk: Desk, method: str, path: str, status: int) -> None:
+    answer = desk.client.open(path, method=method.upper())
+    assert (answer.status_code, answer.get_json()["status"]) == (status, status)
+    assert len(answer.get_json()["error"]) > 20
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+# --- people ---
+
+
+def _send(department: Department, path: str, body: Any = None, **options: Any) -> TestResponse:
+    """As a script of a page: with the session of an admin."""
+    client = department.admin
+    return client.post(path, json=body, headers={"X-CSRFToken": form_token(client)}, **options)
+
+
+def test_an_admin_changes_people_by_a_session(department: Department) -> None:
+    made = _send(department, "/api/v1/people", {"name": "Cleo", "password": PASSWORD, "role": "clinician"})
+    assert (made.status_code, made.get_json()["name"]) == (201, "cleo")
+    assert _send(department, "/api/v1/people/cleo/role", {"role": "admin"}).status_code == 204
+    assert _send(department, "/api/v1/people/cleo/password", {"password": "another good one"}).status_code == 204
+    assert _send(department, "/api/v1/people/cleo/disable").status_code == 204
+    told = {person["name"]: person for person in department.admin.get("/api/v1/people").get_json()["people"]}
+    assert (told["cleo"]["role"], told["cleo"]["disabled"]) == ("admin", True)
+    assert "password" not in told["cleo"]
+    assert _send(department, "/api/v1/people/cleo/enable").status_code == 204
+    actions = [action for person, action, what in department.told(person=ADMIN) if what.startswith("cleo")]
+    assert actions == ["add person", "change role", "set password", "disable person", "enable person"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None, [], {}, {"name": "x"}, {"name": 1, "password": PASSWORD, "role": "admin"},
+        {"name": "x", "password": PASSWORD, "role": "king"}, {"name": "x", "password": "short", "role": "admin"},
+        {"name": "<script>", "password": PASSWORD, "role": "admin"},
+        {"name": "x", "password": PASSWORD, "role": "admin", "more": 1},
+    ],
+)  # fmt: skip
+def test_a_person_that_cannot_be_made_is_refused(department: Department, body: Any) -> None:
+    before = department.people.all()
+    assert _send(department, "/api/v1/people", body).status_code == 400
+    assert len(department.people.all()) == len(before)
+
+
+def test_a_token_looks_but_changes_no_people(department: Department) -> None:
+    bearer, client = department.bearer(ADMIN), department.client
+    assert client.get("/api/v1/people", headers=bearer).status_code == 200
+    assert client.get("/api/v1/audit", headers=bearer).status_code == 200
+    assert client.get("/api/v1/audit.csv", headers=bearer).mimetype == "text/csv"
+    for path in ("/api/v1/people", "/api/v1/people/bert/disable", "/api/v1/tokens"):
+        assert client.post(path, json={}, headers=bearer).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["people", "audit", "audit.csv"])
+def test_what_is_for_admins_is_not_for_clinicians(department: Department, path: str) -> None:
+    answer = department.client.get(f"/api/v1/{path}", headers=department.bearer())
+    assert (answer.status_code, answer.get_json()["status"]) == (403, 403)
+
+
+def test_a_token_can_revoke_itself(department: Department) -> None:
+    bearer = department.bearer()
+    (token,) = department.client.get("/api/v1/tokens", headers=bearer).get_json()["tokens"]
+    assert department.client.get("/api/v1/account", headers=bearer).get_json()["name"] == CLINICIAN
+    assert department.client.delete(f"/api/v1/tokens/{token['id']}", headers=bearer).status_code == 204
+    assert department.client.get("/api/v1/account", headers=bearer).status_code == 401
+
+
+def test_a_session_makes_a_token_once_told(department: Department) -> None:
+    made = _send(department, "/api/v1/tokens", {"name": "nightly", "days": 7}).get_json()
+    told = department.client.get("/api/v1/account", headers={"Authorization": f"Bearer {made['token']}"})
+    assert told.get_json() == {"name": ADMIN, "role": "admin", "has_account": True}
+    assert _send(department, "/api/v1/tokens", {"name": "nightly", "days": 0}).status_code == 400
+
+
+def test_the_log_is_read_page_by_page(department: Department, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cxr.desk.audit_pages.PAGE_SIZE", 2)
+    first = department.admin.get("/api/v1/audit?action=sign in").get_json()
+    assert [row["person"] for row in first["rows"]] == [CLINICIAN, ADMIN]
+    everything = department.admin.get("/api/v1/audit").get_json()
+    older = department.admin.get(f"/api/v1/audit?before={everything['before']}").get_json()
+    assert older["rows"][0]["id"] < everything["rows"][-1]["id"]
+
+
+def test_the_documents_python_client_works(desk_address: str, film_png: bytes, tmp_path: Path) -> None:
+    """That of docs/api.md, word for word, against a desk that is served."""
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    client = text.split("```python\n")[1].split("```")[0]
+    (tmp_path / "film.png").write_bytes(film_png)
+    told: dict[str, Any] = {}
+    client = client.replace("https://desk.example", desk_address).replace("film.png", str(tmp_path / "film.png"))
+    exec(compile(client, "docs/api.md", "exec"), told)  # the document is ours
+    assert told["film"]["state"] == "read"
+    assert len(told["film"]["findings"]) == 14
