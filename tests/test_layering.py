@@ -44,9 +44,12 @@ WINGS = {
     ),
     "cxr.desk": (
         "extensions", "migrations", "tables", "people_tables", "audit", "tries", "people", "sessions", "visitors",
-        "trail", "faults",
-        "answers", "keys", "store", "instance", "backup", "heatmap_files", "retention", "pictures", "intake", "zips",
-        "uploads", "views", "forms", "cards", "looks", "answers_views", "film_report", "pages", "viewing", "api",
+        "trail", "faults", "worklist_tables", "site_settings_rows", "worklist_urgency", "worklist_rows",
+        "worklist_patients", "worklist_searches", "worklist",
+        "answers", "keys", "store", "instance", "backup", "heatmap_files", "retention", "site_settings", "pictures",
+        "intake", "zips", "uploads", "views", "forms", "cards", "site_settings_values", "looks", "answers_views",
+        "worklist_query", "pages", "viewing", "api", "film_report", "worklist_csv",
+        "worklist_pages", "worklist_api", "site_settings_pages",
         "film_report_pdf", "film_report_views", "people_pages", "audit_pages", "door", "app", "serve",
     ),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr import __version__
+from cxr.desk import worklist_api, worklist_pages  # noqa: F401  they add views to `api` and `pages`
 from cxr.desk.answers_views import answers
 from cxr.desk.api import api
 from cxr.desk.audit import AuditLog
@@ -29,6 +30,8 @@ from cxr.desk.pages import pages
 from cxr.desk.people import People
 from cxr.desk.people_pages import ask_to_sign_in, people_pages
 from cxr.desk.sessions import Sessions
+from cxr.desk.site_settings import SiteSettings
+from cxr.desk.site_settings_pages import site_pages
 from cxr.desk.trail import keep_trail, record_settings
 from cxr.desk.uploads import in_mib
 from cxr.desk.viewing import viewing
@@ -77,7 +80,9 @@ def create_app(
     with suppress(ImportError):  # a DICOM film is told which package is missing
         import_module("cxr.films.dicom")  # now: the first DICOM film need not wait for pydicom
     readers.of()  # the default one now: the first film need not wait, and what is wrong with it stops the start
-    intake = Intake(open_store(settings), readers, settings, HeatmapFolder(heatmap_folder))
+    store = open_store(settings)
+    site = SiteSettings(store.engine, settings, readers)
+    intake = Intake(store, site, settings, HeatmapFolder(heatmap_folder))
     app.extensions |= {"intake": intake, "settings": settings, **_people(intake.store.engine, settings)}
     _equip(app)
     intake.start()
@@ -99,7 +104,7 @@ def _people(engine: Engine, settings: Settings) -> dict[str, object]:
 
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
-    for blueprint in (pages, viewing, answers, reports, cards, looks, api, people_pages, audit_pages):
+    for blueprint in (pages, viewing, answers, reports, cards, looks, site_pages, api, people_pages, audit_pages):
         app.register_blueprint(blueprint)
     keep_trail(app)
     app.register_error_handler(CxrError, answer_error)

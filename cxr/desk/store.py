@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, ColumnElement, Engine, delete, func, select, text, true, tuple_, update
+from sqlalchemy import URL, ColumnElement, Engine, delete, func, select, text, true, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
@@ -31,6 +31,9 @@ from cxr.desk.tables import (
     truncate_log,
     writing,
 )
+from cxr.desk.worklist import Worklist
+from cxr.desk.worklist_rows import enlist, note_outcome, note_report
+from cxr.desk.worklist_searches import forget_searches
 from cxr.errors import Conflict, NotFound, SettingError
 from cxr.reading.report import Report
 
@@ -51,6 +54,8 @@ class NewFilm:
     thumbnail: bytes
     gradcam: bool  # whether heat-map files are wanted
     key: str = ""  # by which a repeated upload is known
+    patient: str = ""  # pseudonyms, of worklist_patients; empty where the file names nobody
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,22 +68,6 @@ class Claim:
     token: str
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """Ids of the films beside one in the list, which has the newest first; None at its ends."""
-
-    previous: str | None
-    next: str | None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some films, newest first, and the cursor of the next older ones."""
-
-    films: list[FilmRow]
-    next: str | None
-
-
 class Store:
     """Database and film bytes of one desk. Safe to share among threads and processes."""
 
@@ -88,6 +77,7 @@ class Store:
         _make_folder(self._folder)
         self._engine = open_database(url)
         self.answers = Answers(self._read, self._write)
+        self.worklist = Worklist(self._engine)
 
     @property
     def engine(self) -> Engine:
@@ -122,7 +112,7 @@ class Store:
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim)
         with told_when_full(), self._staged(content) as staged:
-            self._put(row, staged, self.path(sha256), new.key)
+            self._put(row, new, staged, self.path(sha256))
         return claim
 
     def path(self, sha256: str) -> Path:
@@ -156,6 +146,7 @@ class Store:
                 if path.name not in named and _is_older(path, hour_ago):
                     path.unlink(missing_ok=True)
             session.execute(delete(Refusal).where(Refusal.created_at < hour_ago))
+            forget_searches(session)
 
     def scrub(self) -> bool:
         """Cut off SQLite's log of writes, where what was deleted still stands. False while somebody reads in it.
@@ -205,6 +196,7 @@ class Store:
                 row = _found(session.get(FilmRow, film_id))
                 raise Conflict(f"The film is {row.state}, not refused; look at its page.")
             session.execute(delete(ReportRow).where(ReportRow.film_id == film_id))
+            note_outcome(session, film_id, State.WAITING)
             row = _found(session.get(FilmRow, film_id))
             return Claim(row.id, row.sha256, row.task, token)
 
@@ -222,10 +214,14 @@ class Store:
                     model_sha256=report.model.sha256, top_label=top.label if top else "",
                     top_probability=top.probability if top else 0.0, above=len(report.alarms()) if top else 0,
                 ))  # fmt: skip
+                note_report(session, claim.film_id, report)
         return held is not None
 
     def fail(self, claim: Claim, sentence: str) -> None:
-        self._change({"state": State.FAILED, "error": sentence, "claim": "", "read_at": time.time()}, *_holds(claim))
+        change = {"state": State.FAILED, "error": sentence, "claim": "", "read_at": time.time()}
+        with self._write() as session:
+            if session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first():
+                note_outcome(session, claim.film_id, State.FAILED)
 
     # --- heat-map files of the local desk ---
 
@@ -274,19 +270,6 @@ class Store:
         with self._read() as session:
             return _found(session.scalar(select(FilmRow.thumbnail).where(FilmRow.id == film_id)))
 
-    def page(self, size: int, before: str = "", upload: str = "") -> Page:
-        """Films, newest first: older than the cursor `before`, of one `upload` if given. Raises NotFound."""
-        wanted = select(FilmRow).options(joinedload(FilmRow.report))
-        if before:
-            wanted = wanted.where(tuple_(FilmRow.created_at, FilmRow.id) < _parse_cursor(before))
-        if upload:
-            wanted = wanted.where(FilmRow.upload == upload)
-        with self._read() as session:
-            newest = wanted.order_by(FilmRow.created_at.desc(), FilmRow.id.desc()).limit(size + 1)
-            films = list(session.scalars(newest))
-        more = len(films) > size
-        return Page(films[:size], _cursor(films[size - 1]) if more else None)
-
     def comparable(self, film: FilmRow) -> list[FilmRow]:
         """The latest other films that were read, those of the same task first."""
         others = select(FilmRow).where(FilmRow.id != film.id, FilmRow.state == State.READ)
@@ -295,13 +278,6 @@ class Store:
             same = list(session.scalars(newest.where(FilmRow.task == film.task).limit(MOST_COMPARABLE)))
             room = MOST_COMPARABLE - len(same)
             return same + list(session.scalars(newest.where(FilmRow.task != film.task).limit(room)))
-
-    def neighbours(self, film: FilmRow) -> Neighbours:
-        age, here = tuple_(FilmRow.created_at, FilmRow.id), (film.created_at, film.id)
-        newer = select(FilmRow.id).where(age > here).order_by(FilmRow.created_at, FilmRow.id).limit(1)
-        older = select(FilmRow.id).where(age < here).order_by(FilmRow.created_at.desc(), FilmRow.id.desc()).limit(1)
-        with self._read() as session:
-            return Neighbours(session.scalar(newer), session.scalar(older))
 
     def add_refusals(self, upload: str, refusals: list[tuple[str, str]]) -> None:
         """Remember for an hour why files of an upload, as (name, sentence), were refused."""
@@ -327,11 +303,12 @@ class Store:
             changed = session.execute(update(FilmRow).where(*which).values(values).returning(FilmRow.id))
             return changed.first() is not None
 
-    def _put(self, row: FilmRow, staged: Path, path: Path, key: str) -> None:
-        """Row, key and bytes come in under one write lock."""
+    def _put(self, row: FilmRow, new: NewFilm, staged: Path, path: Path) -> None:
+        """Row, key, place in the worklist and bytes come in under one write lock."""
         try:
             with self._write() as session:
-                add_film(session, row, key)
+                add_film(session, row, new.key)
+                enlist(session, row, new.patient, new.study)
                 session.flush()
                 path.parent.mkdir(exist_ok=True)
                 staged.replace(path)
@@ -387,15 +364,3 @@ def _found(thing: T | None) -> T:
     if thing is None:
         raise NotFound("There is no such film; it may have been deleted. See the list of films.")
     return thing
-
-
-def _cursor(film: FilmRow) -> str:
-    return f"{film.created_at!r}-{film.id}"
-
-
-def _parse_cursor(cursor: str) -> tuple[float, str]:
-    moment, _, film_id = cursor.partition("-")
-    try:
-        return float(moment), film_id
-    except ValueError:
-        raise NotFound("There is no such page of the list; begin again at its first page.") from None
