@@ -73,8 +73,8 @@ class Wanted:
     def _searched(self) -> list[ColumnElement[bool]]:
         if not self.words:
             return []
-        all_words = [WorklistRow.search.contains(word, autoescape=True) for word in self.words]
-        return [or_(WorklistRow.patient == self.or_patient, and_(*all_words))]
+        named = and_(*(WorklistRow.search.contains(word, autoescape=True) for word in self.words))
+        return [or_(named, WorklistRow.patient == self.or_patient) if self.or_patient else named]
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def films() -> str:
         "page": worklist.page(asked.wanted, size, request.args.get("before", "")),
         "count": worklist.count(asked.wanted),
         "refusals": intake().store.refusals(upload) if upload else [],
-        "deleted": request.args.get("deleted", "", int),
+        "deleted": request.args.get("deleted", type=int),
         "answerers": worklist.answerers(),
     }
     return render_template("films.html", asked=asked, now=time.time(), choices=_choices(), most=MOST_DELETED, **shown)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from flask import request
@@ -29,7 +30,7 @@ CHOICES = {"sort": tuple(ORDERS), "state": STATES}
 class Chosen:
     """What an address asks for."""
 
-    given: Mapping[str, str] = field(default_factory=dict)  # parameters, but for the empty ones
+    given: Mapping[str, Any] = field(default_factory=dict)  # parameters, but for the empty ones
     text: str = ""  # what is searched for
     wanted: Wanted = field(default_factory=Wanted)
 
@@ -43,7 +44,7 @@ class Chosen:
         """For a link that leads back here."""
         return urlencode(self.given)
 
-    def but(self, **others: str) -> dict[str, str]:
+    def but(self, **others: str) -> dict[str, Any]:
         """The parameters with `others` in their place."""
         changed = {**self.given, **others}
         return {name: value for name, value in changed.items() if value}

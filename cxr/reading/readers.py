@@ -157,7 +157,7 @@ class Readers:
         if model.file not in self._engines:
             self._engines[model.file] = self._compile(model)
         engine, site = self._engines[model.file], model.site
-        if engine.info.task == task:
+        if isinstance(engine, DerivedEngine) or engine.info.task == task:
             return Reader(engine, self._settings.operating_point, site)
         # A calibration of the derived task itself was found on logits under the model's own.
         behind = None if site else self._models[engine.info.task].site

@@ -220,7 +220,7 @@ def test_the_openapi_document_tells_the_truth(desk: Desk, film_png: bytes) -> No
     assert told == served
     film = desk.api_upload("a.png", film_png).get_json()
     assert set(film) == set(document["components"]["schemas"]["Film"]["properties"])
-    assert set(desk.films()[0]) == set(document["components"]["schemas"]["FilmSummary"]["properties"])
+    assert set(desk.films()[0]) == set(document["components"]["schemas"]["ListedFilm"]["properties"])
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cxr.desk import audit, people_tables, tables
+from cxr.desk import audit, people_tables, site_settings_rows, tables, worklist_tables
 from cxr.desk.migrations import known
 from cxr.desk.store import Store
 from cxr.desk.tables import Base, open_database
@@ -20,7 +20,7 @@ from cxr.errors import SettingError
 from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
-MODULES_WITH_TABLES = (tables, people_tables, audit)
+MODULES_WITH_TABLES = (tables, people_tables, audit, worklist_tables, site_settings_rows)
 
 
 @pytest.fixture
