@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,8 +47,10 @@ class InForce:
 
     @property
     def calibrations(self) -> dict[str, SiteCalibration]:
-        """Those of the database, by task."""
-        return calibrations_in(self.stored)
+        """Those of the database, by task; without one that this version cannot read."""
+        with suppress(SettingError):
+            return calibrations_in(self.stored)
+        return {}
 
     def value(self, name: str) -> Any:
         """What holds of a setting, whoever set it."""
@@ -93,7 +96,8 @@ class SiteSettings:
         """
         with self._lock, writing(self._engine) as session:
             before = self._usable(_stored(session))
-            self._made(_without_none({**_stored(session), **values}))
+            if not before.trouble:  # else nothing could be changed before what is passed over was taken out
+                self._made(_without_none({**_stored(session), **values}))
             now = time.time()
             for name, value in values.items():
                 set_value(session, name, value, now)
@@ -104,10 +108,10 @@ class SiteSettings:
     def _look(self) -> None:
         try:
             with reading(self._engine) as session:
-                stamp: Stamp = session.execute(select(func.count(), func.max(SettingRow.changed_at))).one()._tuple()
-                if stamp != self._stamp:
+                count, newest = session.execute(select(func.count(), func.max(SettingRow.changed_at))).one()
+                if (count, newest) != self._stamp:
                     self._now = self._usable(_stored(session))
-                    self._stamp = stamp
+                    self._stamp = count, newest
         except SQLAlchemyError:
             log.warning("the settings in the database cannot be looked at; the last ones hold")
         self._looked_at = time.monotonic()

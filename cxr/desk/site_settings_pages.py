@@ -123,7 +123,7 @@ def _apply(values: Mapping[str, Any]) -> None:
 
 
 def _remove(task: str) -> None:
-    if task not in _site().now.calibrations:
+    if CALIBRATION + task not in _site().now.stored:
         raise NotFound(f"No calibration of {task[:64]!r} was set here; see the settings page.")
     _apply({CALIBRATION + task: None})
 

@@ -1,5 +1,6 @@
 """Keeps the worklist true: each change of a film that it shows, in the transaction of that change."""
 
+from collections.abc import Mapping
 from unicodedata import normalize
 
 from sqlalchemy import delete, exists, select, update
@@ -29,19 +30,19 @@ def note_report(session: Session, film_id: str, report: Report) -> None:
     if not report.findings:
         note_outcome(session, film_id, State.REFUSED)
         return
-    note_outcome(session, film_id, State.READ, None if report.model.multiclass else report.top().margin)
-    session.add_all(
-        FindingAbove(film_id=film_id, label=finding.label, strength=report.strength(finding))
-        for finding in report.alarms()
-    )
-    session.flush()
-    rank(session, WorklistRow.film_id == film_id)
+    strengths = {finding.label: report.strength(finding) for finding in report.alarms()}
+    margin = None if report.model.multiclass else report.top().margin
+    note_outcome(session, film_id, State.READ, strengths, margin)
 
 
-def note_outcome(session: Session, film_id: str, state: State, margin: float | None = None) -> None:
-    """How the reading of a film ended, or State.WAITING when it begins anew."""
-    session.execute(delete(FindingAbove).where(FindingAbove.film_id == film_id))
+def note_outcome(
+    session: Session, film_id: str, state: State, above: Mapping[str, float] | None = None, margin: float | None = None
+) -> None:
+    """How the reading of a film ended, or State.WAITING when it begins anew. `above`: strengths by label."""
     mine = WorklistRow.film_id == film_id
+    session.execute(delete(FindingAbove).where(FindingAbove.film_id == film_id))
+    session.add_all(FindingAbove(film_id=film_id, label=label, strength=s) for label, s in (above or {}).items())
+    session.flush()
     session.execute(update(WorklistRow).where(mine).values(state=state, margin=margin))
     rank(session, mine)
 
