@@ -6,6 +6,7 @@ all of them within that time. Reports that are stored keep the operating points 
 
 import json
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping
@@ -112,7 +113,7 @@ class SiteSettings:
                 if (count, newest) != self._stamp:
                     self._now = self._usable(_stored(session))
                     self._stamp = count, newest
-        except SQLAlchemyError:
+        except (SQLAlchemyError, sqlite3.Error):
             log.warning("the settings in the database cannot be looked at; the last ones hold")
         self._looked_at = time.monotonic()
 

@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from dataclasses import replace
+from math import inf, isfinite
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,7 +23,7 @@ from cxr.errors import BadRequest, NotFound
 
 PAGE_SIZE = 50
 MOST_DELETED = 500  # in one request, so that it ends before a browser or a proxy gives up
-SORTS = {"urgency": "Urgent first", "date": "Newest first", "patient": "By patient"}
+MOST_CHOSEN = 1000  # more than any page shows
 ACTIONS = ("csv", "delete")
 SCOPES = ("chosen", "all")
 
@@ -92,16 +93,20 @@ def _validated_action() -> tuple[str, Chosen, Wanted]:
     if action not in ACTIONS or scope not in SCOPES:
         raise BadRequest("The form asks for nothing that the desk does; send it from the page of films.")
     asked = chosen(MultiDict(parse_qsl(query)))
+    if scope == "all":  # films that came after the page was shown were not meant
+        return action, asked, replace(asked.wanted, until=min(_moment(shown_at), asked.wanted.until or inf))
     ids = tuple(request.form.getlist("film"))
-    if scope == "chosen":
-        if not ids:
-            raise BadRequest("No film was chosen; tick some, or take all of the list.")
-        return action, asked, replace(asked.wanted, films=ids)
-    try:  # films that came after the page was shown were not meant
-        until = min(float(shown_at), asked.wanted.until or time.time())
-    except ValueError:
-        raise BadRequest("The form does not say when its page was shown; reload the page.") from None
-    return action, asked, replace(asked.wanted, until=until)
+    if not 0 < len(ids) <= MOST_CHOSEN:
+        raise BadRequest(f"{len(ids)} films were chosen; tick some, {MOST_CHOSEN} at most, or take all of the list.")
+    return action, asked, Wanted(sort=asked.wanted.sort, films=ids)
+
+
+def _moment(text: str) -> float:
+    """Seconds since 1970. Raises BadRequest."""
+    with suppress(ValueError):
+        if isfinite(moment := float(text)):
+            return moment
+    raise BadRequest("The form does not say when its page was shown; reload the page.")
 
 
 def _deleted(film_id: str) -> bool:
