@@ -47,8 +47,9 @@ def _calibration(reader: Reader, **other: Any) -> SiteCalibration:
     point = OperatingPoint(0.0, 1.0, 0.0, 9)
     points = {name: {"Mass": point} for name in reader.info.operating_points}
     sample = SiteSample("2026-11-01", 120, 100, ("Mass",))
+    draws = {"Mass": ((1.0, 0.0),) * len(next(iter(reader.info.resampled.values())))}
     made = SiteCalibration(
-        "model", reader.identity.sha256, reader.info.task, sample, {"Mass": Platt(1.0, 0.0)}, points, {}
+        "model", reader.identity.sha256, reader.info.task, sample, {"Mass": Platt(1.0, 0.0)}, points, draws
     )
     return dataclasses.replace(made, **other)
 
@@ -136,10 +137,15 @@ def test_a_calibration_of_something_else_is_refused(desk: Desk, change: dict[str
     assert _put(desk)["calibrations"] == {}
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "no", "[" * 100_000, "x" * (3 * 2**20), '{"schema": 1}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", "no", "[" * 100_000, '{"schema": 1}'])
 def test_what_is_no_calibration_is_refused(desk: Desk, text: str) -> None:
     assert _send(desk, text).status_code == 400
     assert desk.client.put("/api/v1/settings/calibration", data=text).status_code == 400
+
+
+def test_a_calibration_that_is_too_large_is_not_parsed(desk: Desk) -> None:
+    answer = desk.client.put("/api/v1/settings/calibration", data=" " * (3 * 2**20))
+    assert (answer.status_code, "larger than 2 MiB" in answer.get_json()["error"]) == (400, True)
 
 
 def test_a_desk_whose_model_was_exchanged_says_so_and_starts(tmp_path: Path, reader: Reader) -> None:

@@ -27,7 +27,7 @@ def _choose(desk: Desk, text: str = "", **chosen: str) -> TestResponse:
 
 def _act(desk: Desk, *films: str, **fields: object) -> TestResponse:
     """The form around the list."""
-    form = {"csrf_token": desk.token(), "scope": "chosen", "list": "", "shown_at": "9e9", "film": films, **fields}
+    form = {"csrf_token": desk.token(), "scope": "chosen", "list": "", "shown_at": "9e9", "film": [*films], **fields}
     return desk.client.post("/films/chosen", data=form)
 
 
