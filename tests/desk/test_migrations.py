@@ -1,5 +1,6 @@
 """A database of any released version opens, and one of a version to come is refused."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from cxr.desk import audit, people_tables, site_settings_rows, tables, worklist_
 from cxr.desk.migrations import known
 from cxr.desk.store import Store
 from cxr.desk.tables import Base, open_database
+from cxr.desk.worklist import Wanted
 from cxr.errors import SettingError
 from tests.desk.desk import Desk
 
@@ -53,6 +55,18 @@ def test_a_database_of_the_first_release_opens_with_its_films(old: Path, tmp_pat
     assert (film.name, film.state, film.read_at, film.report and film.report.top_label) == (
         "old film.png", "read", 101.0, "Effusion",
     )  # fmt: skip
+
+
+def test_films_of_the_first_release_stand_in_the_worklist(old: Path, tmp_path: Path) -> None:
+    finding = {"label": "Effusion", "probability": 0.75, "operating_point": {"threshold": 0.5}, "above": True}
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("UPDATE reports SET json = ?", (json.dumps({"findings": [finding], "model": {}}),))
+        database.execute("UPDATE films SET name = 'Old Film.png'")
+        database.commit()
+    store = Store(f"sqlite:///{old}", tmp_path)
+    (line,) = store.worklist.page(Wanted(finding="Effusion", words=("old", "film")), 10).lines
+    store.close()
+    assert (line.film.id, line.place.state, line.place.unanswered, line.bar) == ("f11a", "read", 1, 75.0)
 
 
 def test_an_old_database_becomes_what_a_new_one_is(old: Path, fresh: sa.Engine, tmp_path: Path) -> None:
