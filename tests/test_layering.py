@@ -48,7 +48,7 @@ WINGS = {
         "worklist_patients", "worklist_searches", "worklist",
         "answers", "keys", "store", "instance", "backup", "heatmap_files", "retention", "site_settings", "pictures",
         "intake", "zips", "uploads", "views", "forms", "cards", "site_settings_values", "looks", "answers_views",
-        "worklist_query", "pages", "viewing", "api", "film_report", "worklist_csv",
+        "worklist_query", "film_report", "pages", "viewing", "api", "worklist_csv",
         "worklist_pages", "worklist_api", "site_settings_pages",
         "film_report_pdf", "film_report_views", "people_pages", "audit_pages", "door", "app", "serve",
     ),

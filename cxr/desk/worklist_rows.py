@@ -60,7 +60,7 @@ def note_answer(session: Session, film_id: str, by: str) -> None:
 
 
 def _stands(session: Session, film_id: str, by: str) -> bool:
-    """Whether the latest answer of a person to a finding of the film, or to the whole of it, says anything."""
+    """Whether an answer under this name still says anything; several people may have given no name."""
     mine = select(AnswerRow).where(AnswerRow.film_id == film_id, AnswerRow.by == by).order_by(AnswerRow.id)
-    latest = {row.label: row for row in session.scalars(mine)}
+    latest = {(row.label, row.person_id, row.browser): row for row in session.scalars(mine)}
     return any(row.verdict or row.text for row in latest.values())

@@ -9,8 +9,8 @@ from unicodedata import normalize
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 CHUNK = 500  # reports in memory at once
 HEALTHY = ("normal", "No_Finding")
@@ -136,7 +136,7 @@ def _fill_answers(connection: sa.Connection) -> None:
     """Of each person's latest answers, those that say anything."""
     connection.execute(sa.text(
         "INSERT INTO answered_by SELECT DISTINCT film_id, \"by\" FROM answers WHERE (verdict <> '' OR text <> '') AND "
-        'id IN (SELECT max(id) FROM answers GROUP BY film_id, label, "by")'
+        'id IN (SELECT max(id) FROM answers GROUP BY film_id, label, "by", person_id, browser)'
     ))  # fmt: skip
     connection.execute(sa.text(
         "UPDATE worklist SET unanswered = CASE WHEN film_id IN (SELECT film_id FROM answered_by) THEN 0 ELSE 1 END"
