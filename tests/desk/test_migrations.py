@@ -80,6 +80,8 @@ def test_answers_under_the_name_of_an_account_become_its_own(old: Path) -> None:
     with closing(sqlite3.connect(old)) as database:
         for column in ("person_id", "browser"):
             database.execute(f"ALTER TABLE answers DROP COLUMN {column}")
+        for later in ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key"):
+            database.execute(f"DROP TABLE {later}")
         database.execute("UPDATE alembic_version SET version_num = '0004'")
         database.execute("INSERT INTO people VALUES (7, 'anna', '', 'admin', 0, 100.0, NULL)")
         for by, at in (("anna", 99.0), ("anna", 101.0), ("bert", 102.0)):
