@@ -192,7 +192,7 @@ def test_settings_are_for_admins(department: Department) -> None:
 
 def test_readers_cannot_be_adjusted_to_what_they_lack(reader: Reader) -> None:
     readers = Readers.holding(reader)
-    with pytest.raises(SettingError, match="No model here serves the task 'covid3'"):
+    with pytest.raises(SettingError, match="There is no model of the task 'covid3'"):
         readers.adjusted("covid3", "youden", {})
     with pytest.raises(SettingError, match="no operating points 'luck'"):
         readers.adjusted("chestxray14", "luck", {})
