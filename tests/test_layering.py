@@ -45,12 +45,14 @@ WINGS = {
     ),
     "cxr.desk": (
         "extensions", "faults", "migrations", "sqlite", "postgresql", "tables", "people_tables", "audit", "tries",
-        "people", "sessions", "visitors", "trail",
-        "answers", "keys", "scores", "storage", "store", "instance", "backup", "heatmap_files", "retention", "pictures",
-        "intake", "zips", "uploads", "views", "forms", "cards", "looks", "answers_views", "film_report", "pages",
-        "viewing", "openapi", "api", "api_parts", "film_report_pdf", "film_report_views", "statistics_drift",
-        "statistics", "statistics_queries", "statistics_charts", "statistics_views", "people_pages", "audit_pages",
-        "api_people", "door", "app", "serve",
+        "people", "sessions", "visitors", "trail", "worklist_tables", "site_settings_rows", "worklist_urgency",
+        "worklist_rows", "worklist_patients", "worklist_searches", "worklist",
+        "answers", "keys", "scores", "storage", "store", "instance", "backup", "heatmap_files", "retention",
+        "site_settings", "pictures", "intake", "zips", "uploads", "views", "forms", "cards", "site_settings_values",
+        "looks", "answers_views", "worklist_query", "film_report", "pages", "viewing", "openapi", "api", "api_parts",
+        "worklist_csv", "worklist_pages", "worklist_api", "site_settings_pages",
+        "film_report_pdf", "film_report_views", "statistics_drift", "statistics", "statistics_queries",
+        "statistics_charts", "statistics_views", "people_pages", "audit_pages", "api_people", "door", "app", "serve",
     ),
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))

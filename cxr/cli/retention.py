@@ -1,4 +1,4 @@
-"""Delete the films that are older than CXR_KEEP_DAYS, with all that was made of them."""
+"""Delete the films that are older than CXR_KEEP_DAYS or the settings page says, with all that was made of them."""
 
 import argparse
 
@@ -18,15 +18,18 @@ def run(options: argparse.Namespace) -> int:
     from cxr.desk.heatmap_files import HeatmapFolder
     from cxr.desk.instance import HEATMAPS, open_store, resolve
     from cxr.desk.retention import expire, expired
+    from cxr.desk.site_settings import keep_days
 
     settings = resolve(Settings.from_environment())
-    if not settings.keep_days:
-        raise SettingError("CXR_KEEP_DAYS is 0, so films are kept for ever; set it to a number of days.")
     with closing(open_store(settings)) as store:
+        days = keep_days(store.engine, settings)
+        if not days:
+            raise SettingError(
+                "CXR_KEEP_DAYS is 0, or the settings page says so, and films are kept for ever; set a number of days."
+            )
         if options.dry_run:
-            print(f"{len(expired(store, settings.keep_days))} films are older than {settings.keep_days} days.")
+            print(f"{len(expired(store, days))} films are older than {days} days.")
             return 0
-        audit = AuditLog(store.engine)
-        gone = expire(store, HeatmapFolder(HEATMAPS), audit, settings.keep_days, COMMAND_LINE)
-    print(f"{len(gone)} films older than {settings.keep_days} days deleted.")
+        gone = expire(store, HeatmapFolder(HEATMAPS), AuditLog(store.engine), days, COMMAND_LINE)
+    print(f"{len(gone)} films older than {days} days deleted.")
     return 0

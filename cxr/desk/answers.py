@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from cxr.desk.tables import AnswerRow, FilmRow
+from cxr.desk.worklist_rows import note_answer
 from cxr.errors import BadRequest, NotFound
 
 VERDICTS = ("agree", "disagree", "unsure")  # with what the model says of a finding
@@ -114,6 +115,7 @@ class Answers:
             if answer.repeats(_restore(before) if before else Answer(answer.label)):
                 return False
             session.add(AnswerRow(film_id=film_id, **asdict(answer)))
+            note_answer(session, film_id, answer.by)
         return True
 
     def history(self, film_id: str) -> list[Answer]:

@@ -7,10 +7,8 @@ from cxr.desk.openapi import document
 from cxr.desk.tables import UNREAD
 from cxr.desk.trail import tells_of
 from cxr.desk.uploads import take_in_one
-from cxr.desk.views import film_json, film_summary, find_film, intake, settings, taken_json
+from cxr.desk.views import film_json, find_film, intake, settings, taken_json
 from cxr.errors import BadRequest
-
-LARGEST_PAGE = 100
 
 api = Blueprint("api", __name__)
 
@@ -24,14 +22,6 @@ def upload() -> tuple[Response, int, dict[str, str]]:
         return jsonify(taken_json(taken)), 201, {}
     (film_id,) = taken.films
     return jsonify(film_json(find_film(film_id))), 201, {"Location": url_for("api.film", film_id=film_id)}
-
-
-@api.get("/api/v1/films")
-def films() -> Response:
-    limit = _parse_limit(request.args.get("limit", "50"))
-    page = intake().store.page(limit, request.args.get("before", ""))
-    following = page.next and url_for("api.films", before=page.next, limit=limit)
-    return jsonify(films=[film_summary(film) for film in page.films], next=following)
 
 
 @api.get("/api/v1/films/<film_id>")
@@ -91,9 +81,3 @@ def openapi() -> Response:
 def openapi_at_root() -> Response:
     """Where programs look for it first."""
     return openapi()
-
-
-def _parse_limit(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
-        raise BadRequest(f"limit is not a number of films from 1 to {LARGEST_PAGE}; ask for the next page instead.")
-    return int(text)

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr import __version__
-from cxr.desk import api_parts, api_people  # noqa: F401  # routes of the API
+from cxr.desk import api_parts, api_people, worklist_api, worklist_pages  # noqa: F401  they add routes
 from cxr.desk.answers_views import answers
 from cxr.desk.api import api
 from cxr.desk.audit import AuditLog
@@ -31,6 +31,8 @@ from cxr.desk.pages import pages
 from cxr.desk.people import People
 from cxr.desk.people_pages import ask_to_sign_in, people_pages
 from cxr.desk.sessions import Sessions
+from cxr.desk.site_settings import SiteSettings
+from cxr.desk.site_settings_pages import site_pages
 from cxr.desk.statistics_views import statistics
 from cxr.desk.trail import keep_trail, record_settings
 from cxr.desk.uploads import in_mib
@@ -80,7 +82,9 @@ def create_app(
     with suppress(ImportError):  # a DICOM film is told which package is missing
         import_module("cxr.films.dicom")  # now: the first DICOM film need not wait for pydicom
     readers.of()  # the default one now: the first film need not wait, and what is wrong with it stops the start
-    intake = Intake(open_store(settings), readers, settings, HeatmapFolder(heatmap_folder))
+    store = open_store(settings)
+    site = SiteSettings(store.engine, settings, readers)
+    intake = Intake(store, site, settings, HeatmapFolder(heatmap_folder))
     app.extensions |= {"intake": intake, "settings": settings, **_people(intake.store.engine, settings)}
     _equip(app)
     intake.start()
@@ -102,7 +106,8 @@ def _people(engine: Engine, settings: Settings) -> dict[str, object]:
 
 def _equip(app: Flask) -> None:
     """Views, the error handler, and what all templates know."""
-    for blueprint in (pages, viewing, answers, reports, cards, looks, statistics, api, people_pages, audit_pages):
+    own = (pages, viewing, answers, reports, cards, looks, site_pages, statistics, api, people_pages, audit_pages)
+    for blueprint in own:
         app.register_blueprint(blueprint)
     keep_trail(app)
     app.register_error_handler(CxrError, answer_error)

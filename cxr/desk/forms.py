@@ -10,10 +10,10 @@ from cxr.errors import BadRequest
 LONGEST_FIELD = 1024
 
 
-def fields(*names: str) -> tuple[str, ...]:
-    """The values of a form that has just these fields. Raises BadRequest."""
+def fields(*names: str, many: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The values of a form that has just these fields; those of `many` may be there as well. Raises BadRequest."""
     sent = request.form.to_dict(flat=False)
-    stray = sorted(set(sent) - {*names, "csrf_token"})
+    stray = sorted(set(sent) - {*names, *many, "csrf_token"})
     if stray or request.files:
         raise BadRequest("The form has a field that was not asked for; send it from the desk's own pages.")
     return tuple(_only(name, sent.get(name, [])) for name in names)

@@ -11,8 +11,10 @@ from cxr.desk.heatmap_files import HeatmapFolder
 from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.retention import expire
+from cxr.desk.site_settings import SiteSettings
 from cxr.desk.store import Claim, NewFilm, Store
 from cxr.desk.tables import FilmRow, with_room
+from cxr.desk.worklist_patients import Pseudonyms
 from cxr.errors import CxrError
 from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
@@ -42,11 +44,12 @@ class TooBusy(CxrError):
 class Intake:
     """Takes films in and has them read; one for each process."""
 
-    def __init__(self, store: Store, readers: Readers, settings: Settings, heatmaps: HeatmapFolder) -> None:
-        self.store, self.readers, self.heatmaps = store, readers, heatmaps
+    def __init__(self, store: Store, site: SiteSettings, settings: Settings, heatmaps: HeatmapFolder) -> None:
+        self.store, self.site, self.heatmaps = store, site, heatmaps
+        self.pseudonyms = Pseudonyms(store.engine)
         self._writes_heatmaps = settings.heatmap_files
         self.limits = Limits.of(settings)
-        self._lease_s, self._keep_days = settings.lease_s, settings.keep_days
+        self._lease_s = settings.lease_s
         self._audit, self._unscrubbed = AuditLog(store.engine), False
         # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
         reads_at_once = max(1, settings.reads_at_once)
@@ -55,6 +58,11 @@ class Intake:
         self._line = threading.BoundedSemaphore(reads_at_once + self._most_waiting)
         self._wake, self._closed = threading.Event(), threading.Event()
         self._housekeeper = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
+
+    @property
+    def readers(self) -> Readers:
+        """As the site's settings want them now."""
+        return self.site.now.readers
 
     def start(self) -> None:
         self._housekeeper.start()
@@ -97,6 +105,8 @@ class Intake:
                 thumbnail=thumbnail_jpeg(film),
                 gradcam=self._writes_heatmaps,
                 key=key,
+                patient=self.pseudonyms.patient(film.identity.patient_id),
+                study=self.pseudonyms.study(film.identity),
             )
             try:
                 claim = self.store.add(content, new, self._lease_s)
@@ -158,7 +168,7 @@ class Intake:
 
     def sweep(self) -> None:
         """Delete films that are too old, and what crashes left of broken uploads and of deleted films."""
-        expire(self.store, self.heatmaps, self._audit, self._keep_days)
+        expire(self.store, self.heatmaps, self._audit, self.site.now.keep_days)
         self._unscrubbed = True  # another process may have deleted films
         self.store.sweep()
         discarded = self.store.discarded_heatmaps()

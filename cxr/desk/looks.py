@@ -6,20 +6,20 @@ from flask import Blueprint, current_app, redirect, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from cxr.desk.site_settings_values import THEMES
+from cxr.desk.views import intake
 from cxr.errors import BadRequest
 
 COOKIE = "cxr_theme"
 YEAR_S = 365 * 24 * 3600
-SYSTEM = "system"
-THEMES = {SYSTEM: "System", "light": "Light", "dark": "Dark", "dim": "Dim"}
 
 looks = Blueprint("looks", __name__)
 
 
 @looks.app_context_processor
 def _chosen() -> dict[str, object]:
-    worn = request.cookies.get(COOKIE, SYSTEM)
-    return {"themes": THEMES, "theme": worn if worn in THEMES else SYSTEM}
+    worn = request.cookies.get(COOKIE, "")
+    return {"themes": THEMES, "theme": worn if worn in THEMES else intake().site.now.theme}
 
 
 @looks.post("/theme")

@@ -29,12 +29,33 @@ class Operation:
 
 
 UPLOAD = (400, 413, 415, 422, 507)
+FILTERS = ("sort", "above", "state", "of_task", "answered", "from", "to", "patient", "search", "of_upload")
 OPERATIONS = {
     "api.upload": Operation(
         "Have one film read, or the films of a ZIP file", "Uploaded", 201, ("upload_key",), "Upload",
         "multipart/form-data", UPLOAD,
     ),
-    "api.films": Operation("List films, newest first", "Films", asks=("limit", "before"), refuses=(400, 404)),
+    "api.films": Operation("List films", "Films", asks=("limit", "before", *FILTERS), refuses=(400, 404)),
+    "api.films_table": Operation(
+        "All films of a list as a table, with the probability of every label", "text/csv", asks=FILTERS,
+        refuses=(400, 404),
+    ),
+    "api.search": Operation(
+        "A word for a text that is searched for, valid for 12 hours: addresses are logged, and names of patients must "
+        "not stand there", "Search", 201, takes="NewSearch", refuses=(400,),
+    ),
+    "api.read_settings": Operation("The settings in force; for admins", "Settings", refuses=(400,)),
+    "api.write_settings": Operation(
+        "Change some settings; those that are left out stay, null takes one back to the environment's; for admins",
+        "Settings", takes="NewSettings", refuses=(400,),
+    ),
+    "api.write_calibration": Operation(
+        "Use a site's calibration; refused when it was made for another model; for admins", "Settings",
+        takes="SiteCalibration", refuses=(400,),
+    ),
+    "api.delete_calibration": Operation(
+        "Use a site's calibration no longer; for admins", status=204, refuses=(400,)
+    ),
     "api.film": Operation("What was read in a film; asked again, whether it was read meanwhile", "Film"),
     "api.delete": Operation("Delete a film, its report and its bytes", status=204),
     "api.read_anyway": Operation("Have a film read that the film check refused", "Film", refuses=(409,)),

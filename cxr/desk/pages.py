@@ -2,7 +2,6 @@
 
 import secrets
 from dataclasses import dataclass
-from math import exp, log
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -13,12 +12,11 @@ from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.trail import tells_of
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import chosen_label, film_summary, find_film, find_report, intake, settings, taken_json, wants_json
+from cxr.desk.worklist_query import chosen_of_list
 from cxr.errors import BadRequest
 from cxr.modelfile import FAINTEST
 from cxr.reading.report import Finding, Report
 from cxr.wording import blind_spots
-
-PAGE_SIZE = 50
 
 pages = Blueprint("pages", __name__)
 
@@ -59,24 +57,16 @@ def upload() -> AnyResponse | tuple[str, int]:
     return redirect(url_for("pages.films", upload=taken.upload), 303)
 
 
-@pages.get("/films")
-def films() -> str:
-    upload = request.args.get("upload", "")
-    size = settings().max_request_films if upload else PAGE_SIZE
-    page = intake().store.page(size, request.args.get("before", ""), upload)
-    refusals = intake().store.refusals(upload) if upload else []
-    return render_template("films.html", page=page, refusals=refusals, upload=upload)
-
-
 @pages.get("/films/<film_id>")
 def film(film_id: str) -> str:
     row = find_film(film_id)
-    beside = intake().store.neighbours(row)
+    came_from = chosen_of_list()
+    way = {"beside": intake().store.worklist.neighbours(came_from.wanted, film_id), "came_from": came_from}
     if row.report is None:
-        return render_template("unread.html", film=row, beside=beside)
+        return render_template("unread.html", film=row, **way)
     report = row.report.restore()
     if not report.findings:
-        return render_template("unread.html", film=row, beside=beside, check=report.check)
+        return render_template("unread.html", film=row, check=report.check, **way)
     chosen = chosen_label(report, request.args.get("finding"))
     rows = [_row(report, finding, chosen) for finding in report.ranked()]
     shown = next((row for row in rows if row.chosen), None)
@@ -89,7 +79,7 @@ def film(film_id: str) -> str:
         "told_of_model": told_of_model(row, report),
         "blind": blind_spots([f.label for f in report.findings], report.model.audience, report.model.kind),
     }
-    return render_template("film.html", film=row, beside=beside, report=report, rows=rows, shown=shown, **told)
+    return render_template("film.html", film=row, report=report, rows=rows, shown=shown, **told, **way)
 
 
 @pages.get("/films/<film_id>/state")
@@ -130,30 +120,12 @@ def read_anyway(film_id: str) -> AnyResponse:
 @pages.post("/films/<film_id>/delete")
 def delete(film_id: str) -> AnyResponse:
     intake().delete(film_id)
-    return redirect(url_for("pages.films"), 303)
+    return redirect(url_for("pages.films", **chosen_of_list().given), 303)
 
 
 def _row(report: Report, finding: Finding, chosen: str) -> Row:
     lit = bool(report.map_of(finding.label).max() >= FAINTEST)
-    bar = round(100 * finding.probability, 1) if report.model.multiclass else bar_length(finding)
-    return Row(finding, bar, finding.label == chosen, lit)
-
-
-def bar_length(finding: Finding) -> float:
-    """Percent of the bar: the odds over those of the operating point, so that 50 means "at the operating point".
-
-    Probabilities of rare findings are small even when they are remarkable; on a common scale of 0 to 100 % the bars
-    of all findings would crowd at its left end.
-    """
-    point = finding.operating_point
-    if point is None:
-        return 0.0
-    return round(100 / (1 + exp(-(_log_odds(finding.probability) - _log_odds(point.threshold)))), 1)
-
-
-def _log_odds(probability: float) -> float:
-    clipped = min(max(probability, 1e-6), 1 - 1e-6)
-    return log(clipped / (1 - clipped))
+    return Row(finding, round(100 * report.strength(finding), 1), finding.label == chosen, lit)
 
 
 def _answer_one(taken: Taken) -> AnyResponse:

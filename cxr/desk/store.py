@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, ColumnElement, Engine, delete, func, select, text, true, tuple_, update
+from sqlalchemy import URL, ColumnElement, Engine, delete, func, select, text, true, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
@@ -35,6 +35,9 @@ from cxr.desk.tables import (
     with_room,
     writing,
 )
+from cxr.desk.worklist import Worklist
+from cxr.desk.worklist_rows import enlist, note_outcome, note_report
+from cxr.desk.worklist_searches import forget_searches
 from cxr.errors import Conflict, NotFound
 from cxr.reading.report import Report
 
@@ -56,6 +59,8 @@ class NewFilm:
     thumbnail: bytes
     gradcam: bool  # whether heat-map files are wanted
     key: str = ""  # by which a repeated upload is known
+    patient: str = ""  # pseudonyms, of worklist_patients; empty where the file names nobody
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,22 +73,6 @@ class Claim:
     token: str
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """Ids of the films beside one in the list, which has the newest first; None at its ends."""
-
-    previous: str | None
-    next: str | None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some films, newest first, and the cursor of the next older ones."""
-
-    films: list[FilmRow]
-    next: str | None
-
-
 class Store:
     """Database and film bytes of one desk. Safe to share among threads and processes."""
 
@@ -92,6 +81,7 @@ class Store:
         self.storage = open_storage(storage_url, folder)
         self._engine = open_database(url)
         self.answers = Answers(self._read, self._write)
+        self.worklist = Worklist(self._engine)
 
     @property
     def engine(self) -> Engine:
@@ -129,7 +119,7 @@ class Store:
         with told_when_full():
             keep_room(self._engine)
             with self.storage.staged(sha256, content) as keep:
-                self._put(row, keep, new.key)
+                self._put(row, new, keep)
         return claim
 
     def content(self, film: FilmRow | Claim) -> bytes:
@@ -159,6 +149,7 @@ class Store:
                     self._drop_unnamed(sha256)
         with self._write(()) as session:
             session.execute(delete(Refusal).where(Refusal.created_at < hour_ago))
+            forget_searches(session)
 
     def scrub(self) -> bool:
         """See that nothing of what was deleted stands in SQLite's log of writes. False while somebody reads in it.
@@ -209,6 +200,7 @@ class Store:
                 row = _found(session.get(FilmRow, film_id))
                 raise Conflict(f"The film is {row.state}, not refused; look at its page.")
             session.execute(delete(ReportRow).where(ReportRow.film_id == film_id))
+            note_outcome(session, film_id, State.WAITING)
             row = _found(session.get(FilmRow, film_id))
             return Claim(row.id, row.sha256, row.task, token)
 
@@ -227,10 +219,14 @@ class Store:
                     top_probability=top.probability if top else 0.0, above=len(report.alarms()) if top else 0,
                 ))  # fmt: skip
                 keep_scores(session, claim.film_id, report)
+                note_report(session, claim.film_id, report)
         return held is not None
 
     def fail(self, claim: Claim, sentence: str) -> None:
-        self._change({"state": State.FAILED, "error": sentence, "claim": "", "read_at": time.time()}, *_holds(claim))
+        change = {"state": State.FAILED, "error": sentence, "claim": "", "read_at": time.time()}
+        with self._write(()) as session:
+            if session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first():
+                note_outcome(session, claim.film_id, State.FAILED)
 
     # --- heat-map files of the local desk ---
 
@@ -279,19 +275,6 @@ class Store:
         with self._read() as session:
             return _found(session.scalar(select(FilmRow.thumbnail).where(FilmRow.id == film_id)))
 
-    def page(self, size: int, before: str = "", upload: str = "") -> Page:
-        """Films, newest first: older than the cursor `before`, of one `upload` if given. Raises NotFound."""
-        wanted = select(FilmRow).options(joinedload(FilmRow.report))
-        if before:
-            wanted = wanted.where(tuple_(FilmRow.created_at, FilmRow.id) < _parse_cursor(before))
-        if upload:
-            wanted = wanted.where(FilmRow.upload == upload)
-        with self._read() as session:
-            newest = wanted.order_by(FilmRow.created_at.desc(), FilmRow.id.desc()).limit(size + 1)
-            films = list(session.scalars(newest))
-        more = len(films) > size
-        return Page(films[:size], _cursor(films[size - 1]) if more else None)
-
     def comparable(self, film: FilmRow) -> list[FilmRow]:
         """The latest other films that were read, those of the same task first."""
         others = select(FilmRow).where(FilmRow.id != film.id, FilmRow.state == State.READ)
@@ -300,13 +283,6 @@ class Store:
             same = list(session.scalars(newest.where(FilmRow.task == film.task).limit(MOST_COMPARABLE)))
             room = MOST_COMPARABLE - len(same)
             return same + list(session.scalars(newest.where(FilmRow.task != film.task).limit(room)))
-
-    def neighbours(self, film: FilmRow) -> Neighbours:
-        age, here = tuple_(FilmRow.created_at, FilmRow.id), (film.created_at, film.id)
-        newer = select(FilmRow.id).where(age > here).order_by(FilmRow.created_at, FilmRow.id).limit(1)
-        older = select(FilmRow.id).where(age < here).order_by(FilmRow.created_at.desc(), FilmRow.id.desc()).limit(1)
-        with self._read() as session:
-            return Neighbours(session.scalar(newer), session.scalar(older))
 
     def add_refusals(self, upload: str, refusals: list[tuple[str, str]]) -> None:
         """Remember for an hour why files of an upload, as (name, sentence), were refused."""
@@ -336,11 +312,12 @@ class Store:
             changed = session.execute(update(FilmRow).where(*which).values(values).returning(FilmRow.id))
             return changed.first() is not None
 
-    def _put(self, row: FilmRow, keep: Callable[[], None], key: str) -> None:
-        """Row, key and bytes come in under one lock."""
+    def _put(self, row: FilmRow, new: NewFilm, keep: Callable[[], None]) -> None:
+        """Row, key, place in the worklist and bytes come in under one lock."""
         try:
-            with self._write((f"key {key}", row.sha256) if key else (row.sha256,)) as session:
-                add_film(session, row, key)
+            with self._write((f"key {new.key}", row.sha256) if new.key else (row.sha256,)) as session:
+                add_film(session, row, new.key)
+                enlist(session, row, new.patient, new.study)
                 session.flush()
                 keep()
         except Exception:
@@ -382,15 +359,3 @@ def _found(thing: T | None) -> T:
     if thing is None:
         raise NotFound("There is no such film; it may have been deleted. See the list of films.")
     return thing
-
-
-def _cursor(film: FilmRow) -> str:
-    return f"{film.created_at!r}-{film.id}"
-
-
-def _parse_cursor(cursor: str) -> tuple[float, str]:
-    moment, _, film_id = cursor.partition("-")
-    try:
-        return float(moment), film_id
-    except ValueError:
-        raise NotFound("There is no such page of the list; begin again at its first page.") from None

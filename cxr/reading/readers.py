@@ -41,9 +41,11 @@ class Readers:
         Raises SettingError when a model lacks the operating points of the settings.
         """
         self.default = default
-        self._models, self._settings, self._throughput = models, settings, throughput
+        self._models = {default: models[default]} | models
+        self._settings, self._throughput = settings, throughput
+        self._files, self._sites = models, dict[str, SiteCalibration]()
         self._readers: dict[str, Reader] = {}
-        self._engines: dict[Path, Engine] = {}
+        self._engines: dict[Path, Engine | DerivedEngine] = {}
         self._loading = threading.Lock()
         for model in models.values():
             points_of(model.info, settings.operating_point)
@@ -75,22 +77,41 @@ class Readers:
         default = next(iter(own), FIRST_TASK if FIRST_TASK in models else next(iter(models), ""))
         if not default:
             raise SettingError(f"There is no model file in {shipped}; give one with --model or CXR_MODEL.")
-        first = {default: models[default]}
-        served = first | models
-        derived = {task: model.calibrated(sites[task]) for task, model in _derived(served).items() if task in sites}
-        served = {task: model.calibrated(sites.get(task)) for task, model in served.items()}
-        served |= _derived(served) | derived
+        served = _calibrated(models, sites)
         if shipped is not None:
             _validate_tasks(sites, served)
-        return cls(served, default, settings, throughput=throughput)
+        made = cls(served, default, settings, throughput=throughput)
+        made._files, made._sites = models, sites
+        return made
+
+    def adjusted(self, default: str, operating_point: str, sites: Mapping[str, SiteCalibration]) -> "Readers":
+        """Readers of the same files, whose engines they share. `sites` go before those of the settings.
+
+        Raises SettingError when a model lacks the operating points, the task is not served, or a calibration was made
+        for another model.
+        """
+        settings, calibrated = replace(self._settings, operating_point=operating_point), {**self._sites, **sites}
+        served = _calibrated(self._files, calibrated)
+        _validate_tasks(sites, served)
+        if default not in served:
+            raise SettingError(
+                f"There is no model of the task {default[:64]!r} here; choose one of {', '.join(served)}."
+            )
+        made = Readers(served, default, settings, throughput=self._throughput)
+        made._files, made._sites, made._engines = self._files, self._sites, self._engines
+        made._loading = self._loading
+        return made
 
     @classmethod
     def holding(cls, *readers: Reader) -> "Readers":
         """Readers that are loaded already; the task of the first is the default."""
         made = cls(
-            {r.info.task: Model(Path(), r.info, r.identity.sha256) for r in readers}, readers[0].info.task, Settings()
+            {r.info.task: Model(Path(r.info.task), r.info, r.identity.sha256) for r in readers},
+            readers[0].info.task,
+            Settings(),
         )
         made._readers = {r.info.task: r for r in readers}
+        made._engines = {Path(r.info.task): r._engine for r in readers}
         return made
 
     @property
@@ -136,7 +157,7 @@ class Readers:
         if model.file not in self._engines:
             self._engines[model.file] = self._compile(model)
         engine, site = self._engines[model.file], model.site
-        if engine.info.task == task:
+        if isinstance(engine, DerivedEngine) or engine.info.task == task:
             return Reader(engine, self._settings.operating_point, site)
         # A calibration of the derived task itself was found on logits under the model's own.
         behind = None if site else self._models[engine.info.task].site
@@ -173,6 +194,13 @@ def _validate_tasks(sites: Mapping[str, SiteCalibration], served: Mapping[str, M
                 f"give that model with --model or CXR_MODEL, or take it out of CXR_CALIBRATION. "
                 f"Served: {', '.join(served)}."
             )
+
+
+def _calibrated(models: dict[str, Model], sites: Mapping[str, SiteCalibration]) -> dict[str, Model]:
+    """What is served with these models, those of derived tasks too."""
+    derived = {task: model.calibrated(sites[task]) for task, model in _derived(models).items() if task in sites}
+    served = {task: model.calibrated(sites.get(task)) for task, model in models.items()}
+    return served | _derived(served) | derived
 
 
 def _derived(models: dict[str, Model]) -> dict[str, Model]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,12 @@ class Finding:
     @property
     def title(self) -> str:
         return title_of(self.label)
+
+    @property
+    def margin(self) -> float | None:
+        """Log odds by which the probability lies above the operating point; None without one."""
+        point = self.operating_point
+        return None if point is None else _logit(self.probability) - _logit(point.threshold)
 
 
 def title_of(label: str) -> str:
@@ -164,6 +171,16 @@ class Report:
             return sorted(self.findings, key=lambda f: -f.probability)
         return sorted(self.findings, key=_below_its_point)
 
+    def strength(self, finding: Finding) -> float:
+        """In [0, 1]: the odds of a finding over those of its operating point, as a share, so 0.5 there; 0 without one.
+
+        Probabilities of rare findings are small even when they are remarkable; this compares them with common ones.
+        The classes of a multiclass model compare by their probabilities.
+        """
+        if self.model.multiclass:
+            return finding.probability
+        return 0.0 if finding.margin is None else 1 / (1 + math.exp(-finding.margin))
+
     def uncalibrated(self) -> list[Finding]:
         """The findings without an operating point, which are never above."""
         return [finding for finding in self.findings if finding.operating_point is None]
@@ -257,8 +274,7 @@ class Report:
 
 def _below_its_point(finding: Finding) -> float:
     """Log odds from the probability up to the operating point; infinite without one."""
-    point = finding.operating_point
-    return float("inf") if point is None else _logit(point.threshold) - _logit(finding.probability)
+    return math.inf if finding.margin is None else -finding.margin
 
 
 def _logit(probability: float) -> float:

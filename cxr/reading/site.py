@@ -40,16 +40,22 @@ class SiteCalibration:
     def read(cls, file: Path) -> "SiteCalibration":
         """Raises SettingError when the file is missing or is not what `to_json` wrote."""
         try:
-            raw = json.loads(file.read_text("utf-8"))
-            if (schema := raw.pop("schema")) != SCHEMA:
-                raise SettingError(f"{file} has schema {schema}, this version reads {SCHEMA}; {_AGAIN}.")
-            made = cls(**{**raw, **_typed(raw)}, file=str(file))
-            _validate(made)
+            return cls.restore(file.read_bytes(), str(file))
         except OSError as error:
             raise SettingError(
                 f"The calibration {file} cannot be read ({error.strerror}); look at CXR_CALIBRATION."
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+
+    @classmethod
+    def restore(cls, text: str | bytes, file: str) -> "SiteCalibration":
+        """Raises SettingError, which calls it `file`, when `text` is not what `to_json` wrote."""
+        try:
+            raw = json.loads(text)
+            if (schema := raw.pop("schema")) != SCHEMA:
+                raise SettingError(f"{file} has schema {schema}, this version reads {SCHEMA}; {_AGAIN}.")
+            made = cls(**{**raw, **_typed(raw)}, file=file)
+            _validate(made)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SettingError(f"{file} is not a calibration of this project ({error}); {_AGAIN}.") from error
         return made
 

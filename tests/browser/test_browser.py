@@ -22,8 +22,9 @@ def test_a_film_is_deleted_only_after_a_second_click(
 ) -> None:
     film = served_desk.api_upload("to be deleted.png", phantom["buffer"]).get_json()
     page = open_page("/films")
-    page.locator("summary[aria-label='Delete to be deleted.png']").click()
+    page.get_by_label("Choose to be deleted.png").check()
+    page.locator(".bulk .confirm summary").click()
     expect(page.get_by_role("link", name="to be deleted.png")).to_be_visible()
-    page.get_by_role("button", name="Delete to be deleted.png for good").click()
+    page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_role("link", name="to be deleted.png")).to_have_count(0)
     assert served_desk.client.get(film["links"]["page"]).status_code == 404

@@ -16,7 +16,7 @@ LETTERS = [{"name": f"letter {n}.txt", "mimeType": "text/plain", "buffer": b"Thi
 MOST_BYTES = 250_000  # of a results page, besides the film
 PAGES = (
     "upload", "uploaded", "films", "list", "film", "classes", "compare", "unread", "refused", "error", "models", "card",
-    "own-card", "statistics",
+    "own-card", "by-patient", "settings", "statistics",
 )  # fmt: skip
 
 Visit = Callable[..., Page]
@@ -29,7 +29,8 @@ def visit(
 ) -> Visit:  # fmt: skip
     """Opens a page of PAGES, in a theme, and makes it show what it has."""
     paths = {
-        "upload": "/", "films": "/films", "models": "/models", "card": "/models/chestxray14",
+        "upload": "/", "films": "/films", "models": "/models", "settings": "/settings",
+        "by-patient": "/films?sort=patient&state=read", "card": "/models/chestxray14",
         "own-card": "/models/pneumonia3", "statistics": "/statistics", "film": f"{film_path}?finding={LIT}",
         "classes": classes_path,
         "unread": unread_path, "compare": f"/compare?left={film_path[7:]}&right={classes_path[7:]}",
@@ -98,7 +99,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(visit: Visit, shoot: Shoot,
     page.context.close()
 
 
-@pytest.mark.parametrize("name", ["upload", "films", "film"])
+@pytest.mark.parametrize("name", ["upload", "films", "film", "settings"])
 def test_a_large_screen_is_used(visit: Visit, name: str) -> None:
     page = visit(name, "dark", viewport={"width": 3840, "height": 2160})
     page.screenshot(path=SCREENSHOTS / f"{name}-4k.png")

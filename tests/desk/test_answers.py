@@ -15,6 +15,7 @@ import pytest
 from cxr.desk.answers import Answer, latest
 from cxr.desk.instance import open_store
 from cxr.desk.store import NewFilm, Store
+from cxr.desk.worklist import Wanted
 from cxr.errors import NotFound
 from cxr.settings import Settings
 from tests.desk.department import CLINICIAN, Department, post
@@ -219,5 +220,5 @@ def test_a_database_from_before_there_were_answers_opens(tmp_path: Path) -> None
 
 def test_neighbours_follow_the_order_of_the_list(store: Store) -> None:
     oldest, middle, newest = (store.add(b"film", NEW, lease_s=60).film_id for _ in range(3))
-    beside = [store.neighbours(store.film(film_id)) for film_id in (newest, middle, oldest)]
+    beside = [store.worklist.neighbours(Wanted(sort="date"), film_id) for film_id in (newest, middle, oldest)]
     assert [(b.previous, b.next) for b in beside] == [(None, middle), (newest, oldest), (middle, None)]

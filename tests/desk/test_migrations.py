@@ -1,5 +1,6 @@
 """A database of any released version opens, and one of a version to come is refused."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -12,15 +13,16 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cxr.desk import audit, people_tables, scores, sqlite, tables
+from cxr.desk import audit, people_tables, scores, site_settings_rows, sqlite, tables, worklist_tables
 from cxr.desk.migrations import known
 from cxr.desk.store import Store
 from cxr.desk.tables import Base, open_database
+from cxr.desk.worklist import Wanted
 from cxr.errors import SettingError
 from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
-MODULES_WITH_TABLES = (tables, people_tables, audit, scores)
+MODULES_WITH_TABLES = (tables, people_tables, audit, scores, worklist_tables, site_settings_rows)
 
 
 @pytest.fixture
@@ -55,6 +57,18 @@ def test_a_database_of_the_first_release_opens_with_its_films(old: Path, tmp_pat
     )  # fmt: skip
 
 
+def test_films_of_the_first_release_stand_in_the_worklist(old: Path, tmp_path: Path) -> None:
+    finding = {"label": "Effusion", "probability": 0.75, "operating_point": {"threshold": 0.5}, "above": True}
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("UPDATE reports SET json = ?", (json.dumps({"findings": [finding], "model": {}}),))
+        database.execute("UPDATE films SET name = 'Old Film.png'")
+        database.commit()
+    store = Store(f"sqlite:///{old}", tmp_path)
+    (line,) = store.worklist.page(Wanted(finding="Effusion", words=("old", "film")), 10).lines
+    store.close()
+    assert (line.film.id, line.place.state, line.place.unanswered, line.bar) == ("f11a", "read", 1, 75.0)
+
+
 def test_an_old_database_becomes_what_a_new_one_is(old: Path, fresh: sa.Engine, tmp_path: Path) -> None:
     open_database(f"sqlite:///{old}").dispose()
     assert _schema(old) == _schema(tmp_path / "new.sqlite3")
@@ -66,6 +80,8 @@ def test_answers_under_the_name_of_an_account_become_its_own(old: Path) -> None:
     with closing(sqlite3.connect(old)) as database:
         for column in ("person_id", "browser"):
             database.execute(f"ALTER TABLE answers DROP COLUMN {column}")
+        for later in ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key"):
+            database.execute(f"DROP TABLE {later}")
         database.execute("UPDATE alembic_version SET version_num = '0004'")
         database.execute("INSERT INTO people VALUES (7, 'anna', '', 'admin', 0, 100.0, NULL)")
         for by, at in (("anna", 99.0), ("anna", 101.0), ("bert", 102.0)):
@@ -91,7 +107,7 @@ def test_opening_again_changes_nothing(old: Path) -> None:
     once = _schema(old)
     open_database(f"sqlite:///{old}").dispose()
     assert _schema(old) == once
-    assert known() == ["0001", "0002", "0003", "0004", "0005", "0006"]
+    assert known() == ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> None:
@@ -99,7 +115,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> N
     with closing(sqlite3.connect(old)) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
-    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0006"):
+    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0007"):
         open_database(f"sqlite:///{old}")
     with closing(sqlite3.connect(old)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -111,7 +127,7 @@ def test_several_processes_that_start_at_once_upgrade_once(old: Path) -> None:
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
     with closing(sqlite3.connect(old)) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0007",)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from cxr.desk.instance import open_store
 from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
 from cxr.desk.tables import State
+from cxr.desk.worklist import Wanted
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.settings import Settings
@@ -115,7 +116,7 @@ def test_a_film_deleted_while_it_is_read_stays_deleted(
     store.begin(claim, 60)
     store.delete(claim.film_id)
     assert not store.finish(claim, reader.read(read_film(film_png)))
-    assert store.page(10).films == []
+    assert store.worklist.page(Wanted(), 10).lines == []
     store.close()
 
 
@@ -127,7 +128,9 @@ def test_bytes_that_a_crash_left_without_a_film_are_swept_after_an_hour(desk: De
         orphan.write_bytes(b"film")
         os.utime(orphan, (time.time() - age_s,) * 2)
     desk.intake.store.sweep()
-    assert {path.name for path in desk.stored_files()} - {"new.part"} == {desk.intake.store.page(1).films[0].sha256}
+    assert {path.name for path in desk.stored_files()} - {"new.part"} == {
+        desk.intake.store.worklist.page(Wanted(), 1).lines[0].film.sha256
+    }
 
 
 def test_a_fault_while_reading_is_told_and_kept_apart_from_other_films(

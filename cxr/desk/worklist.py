@@ -1,0 +1,220 @@
+"""The worklist: which films, in which order, and what stands before and after one of them.
+
+Pages are found by their cursor, the place of the last film before (keyset), never by counting films: a page is as quick
+at the end of the list as at its beginning, and films that come meanwhile neither hide others nor show them twice.
+"""
+
+import json
+from dataclasses import dataclass
+from math import exp, isfinite, log
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
+
+from cxr.desk.tables import FilmRow, ReportRow, reading
+from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
+from cxr.errors import NotFound
+
+Column = InstrumentedAttribute[Any]
+Key = tuple[Column, ...]
+_NEWEST: Key = (WorklistRow.created_at, WorklistRow.film_id)
+# Each falls in all its columns, so that a place is compared as one row value, which indexes understand.
+ORDERS: dict[str, Key] = {
+    "urgency": (WorklistRow.unanswered, WorklistRow.urgency, *_NEWEST),
+    "date": _NEWEST,
+    "patient": (WorklistRow.patient, WorklistRow.study, *_NEWEST),
+}
+NOBODY, ANYBODY, BY = "no", "yes", "by:"  # values of `answered`; the last before a person's name
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which films, in which order; empty: all. Moments in seconds since 1970 (UTC), `until` left out."""
+
+    sort: str = "urgency"  # one of ORDERS
+    finding: str = ""  # label that is above
+    state: str = ""
+    task: str = ""
+    answered: str = ""  # NOBODY, ANYBODY, or BY and a name
+    since: float | None = None
+    until: float | None = None
+    patient: str = ""  # pseudonym
+    words: tuple[str, ...] = ()  # each somewhere in the name or the patient's label, as `normalised` makes them
+    or_patient: str = ""  # or, instead of the words, this patient: the search was a whole Patient ID
+    upload: str = ""
+    films: tuple[str, ...] = ()  # ids
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        row = WorklistRow
+        same = {row.state: self.state, row.task: self.task, row.patient: self.patient}
+        found = [column == value for column, value in same.items() if value]
+        found += [row.created_at >= self.since] if self.since is not None else []
+        found += [row.created_at < self.until] if self.until is not None else []
+        return [*found, *self._elsewhere(), *self._searched()]
+
+    def _elsewhere(self) -> list[ColumnElement[bool]]:
+        """Conditions on other tables, whose films are found by an index."""
+        film_id = WorklistRow.film_id
+        found: list[ColumnElement[bool]] = []
+        if self.films:
+            found.append(film_id.in_(self.films))
+        if self.finding:
+            found.append(film_id.in_(select(FindingAbove.film_id).where(FindingAbove.label == self.finding)))
+        if self.upload:
+            found.append(film_id.in_(select(FilmRow.id).where(FilmRow.upload == self.upload)))
+        if self.answered.startswith(BY):
+            name = self.answered.removeprefix(BY)
+            found.append(film_id.in_(select(AnsweredBy.film_id).where(AnsweredBy.by == name)))
+        elif self.answered:
+            found.append(WorklistRow.unanswered == int(self.answered == NOBODY))
+        return found
+
+    def _searched(self) -> list[ColumnElement[bool]]:
+        if not self.words:
+            return []
+        named = and_(*(WorklistRow.search.contains(word, autoescape=True) for word in self.words))
+        return [or_(named, WorklistRow.patient == self.or_patient) if self.or_patient else named]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One film in the worklist."""
+
+    film: FilmRow  # with its report
+    place: WorklistRow
+    above: tuple[str, ...]  # labels, the strongest first
+    answered_by: tuple[str, ...]  # names, of which one may be empty
+
+    @property
+    def bar(self) -> float | None:
+        """Percent of the top finding's bar, 50 at its operating point; None where there is nothing to compare with."""
+        return None if self.place.margin is None else round(100 * _share(self.place.margin), 1)
+
+    @property
+    def point(self) -> float | None:
+        """The operating point of the top finding."""
+        if self.place.margin is None or self.film.report is None:
+            return None
+        probability = min(max(self.film.report.top_probability, 1e-7), 1 - 1e-7)
+        return _share(log(probability / (1 - probability)) - self.place.margin)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some films, and the cursor of those that follow; None at the end."""
+
+    lines: list[Line]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Ids of the films beside one in the list; None at its ends."""
+
+    previous: str | None
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Worklist:
+    """Safe to share among threads and processes."""
+
+    engine: Engine
+
+    def page(self, wanted: Wanted, size: int, before: str = "") -> Page:
+        """Films behind the cursor `before`. Raises NotFound for one of another list."""
+        order = ORDERS[wanted.sort]
+        behind = [tuple_(*order) < _parse_cursor(wanted.sort, before)] if before else []
+        chosen = select(WorklistRow).where(*wanted.conditions(), *behind)
+        with reading(self.engine) as session:
+            found = list(session.scalars(chosen.order_by(*(c.desc() for c in order)).limit(size + 1)))
+        following = _cursor(order, found[size - 1]) if len(found) > size else None
+        return Page(self._lines(found[:size]), following)
+
+    def count(self, wanted: Wanted) -> int:
+        with reading(self.engine) as session:
+            return session.scalar(select(func.count()).select_from(WorklistRow).where(*wanted.conditions())) or 0
+
+    def neighbours(self, wanted: Wanted, film_id: str) -> Neighbours:
+        """Also of a film that is no longer wanted, because it was answered meanwhile: from the place where it was."""
+        order = ORDERS[wanted.sort]
+        chosen = select(WorklistRow.film_id).where(*wanted.conditions(), WorklistRow.film_id != film_id).limit(1)
+        with reading(self.engine) as session:
+            place = session.get(WorklistRow, film_id)
+            if place is None:
+                return Neighbours(None, None)
+            here = _key(order, place)
+            behind = chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order))
+            ahead = chosen.where(tuple_(*order) > here).order_by(*order)
+            return Neighbours(session.scalar(ahead), session.scalar(behind))
+
+    def answerers(self) -> list[str]:
+        """Names of the people who answered films, but for those who gave none."""
+        with reading(self.engine) as session:
+            return [name for name in session.scalars(select(AnsweredBy.by).distinct().order_by(AnsweredBy.by)) if name]
+
+    def tasks(self, wanted: Wanted) -> list[str]:
+        """Of the films that are wanted."""
+        with reading(self.engine) as session:
+            return list(session.scalars(select(WorklistRow.task).where(*wanted.conditions()).distinct()))
+
+    def probabilities(self, film_ids: list[str]) -> dict[str, dict[str, float]]:
+        """Of every label, by film; from the reports, whose maps stay where they are."""
+        chosen = select(ReportRow.film_id, ReportRow.json).where(ReportRow.film_id.in_(film_ids))
+        with reading(self.engine) as session:
+            stored = session.execute(chosen).all()
+        return {film: {f["label"]: f["probability"] for f in json.loads(text)["findings"]} for film, text in stored}
+
+    def _lines(self, places: list[WorklistRow]) -> list[Line]:
+        """A film that was deleted meanwhile is left out."""
+        ids = [place.film_id for place in places]
+        with reading(self.engine) as session:
+            rows = session.scalars(select(FilmRow).where(FilmRow.id.in_(ids)).options(joinedload(FilmRow.report)))
+            films = {film.id: film for film in rows}
+            above = _by_film(session, FindingAbove.film_id, FindingAbove.label, FindingAbove.strength.desc(), ids)
+            names = _by_film(session, AnsweredBy.film_id, AnsweredBy.by, AnsweredBy.by, ids)
+        kept = [place for place in places if place.film_id in films]
+        return [Line(films[p.film_id], p, above.get(p.film_id, ()), names.get(p.film_id, ())) for p in kept]
+
+
+def _by_film(
+    session: Session, film_id: Column, text: Column, order: "ColumnElement[Any] | Column", ids: list[str]
+) -> dict[str, tuple[str, ...]]:
+    """The texts that stand beside each film, in order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for film, value in session.execute(select(film_id, text).where(film_id.in_(ids)).order_by(order)):
+        found[film] = (*found.get(film, ()), value)
+    return found
+
+
+def _share(log_odds: float) -> float:
+    return 1 / (1 + exp(-log_odds))
+
+
+def _key(order: Key, place: WorklistRow) -> tuple[Any, ...]:
+    return tuple(getattr(place, column.key) for column in order)
+
+
+def _cursor(order: Key, place: WorklistRow) -> str:
+    return "~".join(str(value) for value in _key(order, place))  # str of a float is exact
+
+
+def _parse_cursor(sort: str, cursor: str) -> tuple[Any, ...]:
+    columns, texts = ORDERS[sort], cursor.split("~")
+    try:
+        values = [_number(text) if _is_number(c) else text for c, text in zip(columns, texts, strict=True)]
+    except ValueError:
+        raise NotFound("There is no such page of the list; begin again at its first page.") from None
+    return tuple(values)
+
+
+def _is_number(column: Column) -> bool:
+    return column.type.python_type in (int, float)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError
+    return value

@@ -1,0 +1,82 @@
+"""Films of the worklist as a table: one line for each, with the probability of every label."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, stream_with_context
+
+from cxr.desk.audit import Entry
+from cxr.desk.film_report import FORMULA_SIGNS
+from cxr.desk.trail import audit_log, tells_of
+from cxr.desk.views import intake, task_of
+from cxr.desk.visitors import visitor
+from cxr.desk.worklist import Line, Wanted, Worklist
+
+CHUNK = 200  # films in memory at once
+ABOUT = (
+    "film", "name", "patient", "study", "taken_in", "read_at", "state", "error", "task", "model", "top_finding",
+    "top_probability", "findings_above", "urgency", "answered_by",
+)  # fmt: skip
+
+
+def table_of(wanted: Wanted) -> Response:
+    """All films that are wanted, in their order, to be saved as a file."""
+    tells_of([])  # each film is told below, before its line leaves
+    worklist = intake().store.worklist
+    labels = list(dict.fromkeys(label for task in worklist.tasks(wanted) for label in task_of(task).labels))
+    lines = stream_with_context(_lines(worklist, wanted, labels))
+    return Response(lines, mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=films.csv"})
+
+
+def _lines(worklist: Worklist, wanted: Wanted, labels: list[str]) -> Iterator[str]:
+    """Few of them are in memory at once. A film whose export cannot be told does not leave."""
+    yield _written([*ABOUT, *labels])
+    for lines in _chunks(worklist, wanted):
+        audit_log().record(*(Entry(visitor().name, "export", line.film.id) for line in lines))
+        yield _rows(worklist, lines, labels)
+
+
+def _chunks(worklist: Worklist, wanted: Wanted) -> Iterator[list[Line]]:
+    cursor: str | None = ""
+    while cursor is not None:
+        page = worklist.page(wanted, CHUNK, cursor)
+        yield page.lines
+        cursor = page.next
+
+
+def _rows(worklist: Worklist, lines: list[Line], labels: list[str]) -> str:
+    """A label that a film's model does not know stays empty."""
+    probabilities = worklist.probabilities([line.film.id for line in lines])
+    return "".join(
+        _written([*_about(line), *(probabilities.get(line.film.id, {}).get(label, "") for label in labels)])
+        for line in lines
+    )
+
+
+def _about(line: Line) -> list[Any]:
+    film, report = line.film, line.film.report
+    above = ";".join(line.above)
+    top = [report.top_label, report.top_probability] if report and report.top_label else ["", ""]
+    return [
+        film.id, _safe(film.name), line.place.patient, line.place.study, _iso(film.created_at), _iso(film.read_at),
+        film.state, film.error, film.task, report.model_sha256 if report else "", *top, above,
+        round(line.place.urgency, 3), _safe(";".join(line.answered_by)),
+    ]  # fmt: skip
+
+
+def _safe(text: str) -> str:
+    """A spreadsheet would run a text that begins like a formula."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+
+
+def _iso(seconds: float | None) -> str:
+    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _written(cells: Iterable[Any]) -> str:
+    line = io.StringIO(newline="")
+    csv.writer(line).writerow(cells)
+    return line.getvalue()

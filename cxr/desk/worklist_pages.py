@@ -1,0 +1,116 @@
+"""The page of the worklist, what is done with many of its films at once, and the way through it film by film."""
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from math import inf, isfinite
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import has_request_context, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response as AnyResponse
+
+from cxr.desk.forms import fields
+from cxr.desk.pages import pages
+from cxr.desk.trail import tells_of
+from cxr.desk.views import intake, settings
+from cxr.desk.visitors import visitor
+from cxr.desk.worklist import ANYBODY, NOBODY, Wanted
+from cxr.desk.worklist_csv import table_of
+from cxr.desk.worklist_query import FILTERS, LIST, STATES, Chosen, chosen, searches
+from cxr.errors import BadRequest, NotFound
+
+PAGE_SIZE = 50
+MOST_DELETED = 500  # in one request, so that it ends before a browser or a proxy gives up
+MOST_CHOSEN = 1000  # more than any page shows
+ACTIONS = ("csv", "delete")
+SCOPES = ("chosen", "all")
+
+
+@pages.get("/films")
+def films() -> str:
+    asked = chosen(request.args, "before", "deleted")
+    upload = asked.given.get("upload", "")
+    size = settings().max_request_films if upload else PAGE_SIZE
+    worklist = intake().store.worklist
+    shown: dict[str, Any] = {
+        "page": worklist.page(asked.wanted, size, request.args.get("before", "")),
+        "count": worklist.count(asked.wanted),
+        "refusals": intake().store.refusals(upload) if upload else [],
+        "deleted": request.args.get("deleted", type=int),
+        "answerers": worklist.answerers(),
+    }
+    return render_template("films.html", asked=asked, now=time.time(), choices=_choices(), most=MOST_DELETED, **shown)
+
+
+@pages.post("/films/list")
+def choose_films() -> AnyResponse:
+    """The filters as a form: harmless ones go into the address, what was searched for does not; see Searches."""
+    names = ("sort", *(name for name in FILTERS if name not in ("patient", "search", "upload")))
+    *values, patient, text = fields(*names, "patient", "text")
+    given = dict(zip(names, values, strict=True)) | {
+        "patient": patient,
+        "search": searches().keep(text, visitor().name),
+    }
+    return redirect(url_for("pages.films", **chosen(MultiDict(given)).but()), 303)
+
+
+@pages.post("/films/chosen")
+def act_on_films() -> AnyResponse:
+    """Delete many films, or have them as a table: those that were chosen, or all of the list as it was shown."""
+    action, asked, wanted = _validated_action()
+    if action == "csv":
+        return table_of(wanted)
+    gone = [line.film.id for line in intake().store.worklist.page(wanted, MOST_DELETED).lines]
+    deleted = [film_id for film_id in gone if _deleted(film_id)]
+    tells_of(deleted)
+    return redirect(url_for("pages.films", **asked.but(deleted=str(len(deleted)))), 303)
+
+
+@pages.app_url_defaults
+def _stay_in_list(endpoint: str, values: dict[str, Any]) -> None:
+    """Links of a film's page to itself and to the films beside it keep the list from which it was opened."""
+    if endpoint in ("pages.film", "pages.delete") and has_request_context() and request.endpoint == "pages.film":
+        values.setdefault(LIST, request.args.get(LIST))
+
+
+def _choices() -> dict[str, list[tuple[str, str]]]:
+    """Values and words of each select."""
+    readers = intake().readers
+    labels = sorted({label for info in readers.tasks.values() for label in info.labels})
+    return {
+        "finding": [(label, label.replace("_", " ").capitalize()) for label in labels],
+        "state": [(state.value, state.value.capitalize()) for state in STATES],
+        "task": [(task, info.title) for task, info in readers.tasks.items()],
+        "answered": [(NOBODY, "by nobody"), (ANYBODY, "by anybody")],
+    }
+
+
+def _validated_action() -> tuple[str, Chosen, Wanted]:
+    """What is to be done, the list that it was asked from, and the films. Raises BadRequest."""
+    action, scope, query, shown_at = fields("action", "scope", LIST, "shown_at", many=("film",))
+    if action not in ACTIONS or scope not in SCOPES:
+        raise BadRequest("The form asks for nothing that the desk does; send it from the page of films.")
+    asked = chosen(MultiDict(parse_qsl(query)))
+    if scope == "all":  # films that came after the page was shown were not meant
+        return action, asked, replace(asked.wanted, until=min(_moment(shown_at), asked.wanted.until or inf))
+    ids = tuple(request.form.getlist("film"))
+    if not 0 < len(ids) <= MOST_CHOSEN:
+        raise BadRequest(f"{len(ids)} films were chosen; tick some, {MOST_CHOSEN} at most, or take all of the list.")
+    return action, asked, Wanted(sort=asked.wanted.sort, films=ids)
+
+
+def _moment(text: str) -> float:
+    """Seconds since 1970. Raises BadRequest."""
+    with suppress(ValueError):
+        if isfinite(moment := float(text)):
+            return moment
+    raise BadRequest("The form does not say when its page was shown; reload the page.")
+
+
+def _deleted(film_id: str) -> bool:
+    with suppress(NotFound):  # somebody else was faster
+        intake().delete(film_id)
+        return True
+    return False

@@ -1,0 +1,132 @@
+"""Which films an address asks for: the parameters of the worklist, for pages and for programs alike."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from flask import request
+from werkzeug.datastructures import MultiDict
+
+from cxr.desk.tables import State
+from cxr.desk.views import intake
+from cxr.desk.visitors import visitor
+from cxr.desk.worklist import ANYBODY, BY, NOBODY, ORDERS, Wanted
+from cxr.desk.worklist_rows import normalised
+from cxr.desk.worklist_searches import Searches
+from cxr.errors import BadRequest, CxrError
+
+STATES = (State.WAITING, State.READ, State.REFUSED, State.FAILED)
+FILTERS = ("finding", "state", "task", "answered", "from", "to", "patient", "search", "upload")
+PARAMETERS = ("sort", *FILTERS)
+LIST = "list"  # the parameter of a film's page that holds those of the list that led to it
+LONGEST = 100
+CHOICES = {"sort": tuple(ORDERS), "state": STATES}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What an address asks for."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)  # parameters, but for the empty ones
+    text: str = ""  # what is searched for
+    wanted: Wanted = field(default_factory=Wanted)
+
+    @property
+    def filters(self) -> int:
+        """How many there are, the search left out, which has a field of its own."""
+        return sum(name in self.given for name in FILTERS if name != "search")
+
+    @property
+    def query(self) -> str:
+        """For a link that leads back here."""
+        return urlencode(self.given)
+
+    def but(self, **others: str) -> dict[str, Any]:
+        """The parameters with `others` in their place."""
+        changed = {**self.given, **others}
+        return {name: value for name, value in changed.items() if value}
+
+
+def searches() -> Searches:
+    return Searches(intake().store.engine)
+
+
+def chosen(args: MultiDict[str, str], *beside: str, sort: str = "urgency") -> Chosen:
+    """What `args` ask for. `beside`: other parameters that they may hold. `sort`: the order where none is named.
+
+    A misspelt filter is refused and not passed over: it would list, export or delete all films.
+
+    Raises:
+        BadRequest: a parameter is unknown, there twice, too long, or has no such value.
+        NotFound: the search was forgotten, or is somebody else's.
+    """
+    given = {name: _only(name, values) for name, values in args.lists() if name not in beside}
+    given = {name: value for name, value in given.items() if value}
+    for name, known in CHOICES.items():
+        _validate(name, given.get(name, known[0]), known)
+    text = searches().text(given["search"], visitor().name) if "search" in given else ""
+    return Chosen(given, text, _wanted({"sort": sort} | given, text))
+
+
+def chosen_of_list() -> Chosen:
+    """The list that led to a film's page; the whole one where none did, or where its search was forgotten."""
+    with suppress(CxrError):
+        return chosen(MultiDict(parse_qsl(request.args.get(LIST, ""))))
+    return Chosen()
+
+
+def _wanted(given: dict[str, str], text: str) -> Wanted:
+    until = _day("to", given.get("to", ""))
+    return Wanted(
+        sort=given["sort"],
+        finding=given.get("finding", ""),
+        state=given.get("state", ""),
+        task=given.get("task", ""),
+        answered=_answered(given.get("answered", "")),
+        since=_start_of(_day("from", given.get("from", ""))),
+        until=_start_of(until and _next(until)),
+        patient=given.get("patient", ""),
+        words=tuple(normalised(text).split()),
+        or_patient=intake().pseudonyms.patient(text),
+        upload=given.get("upload", ""),
+    )
+
+
+def _only(name: str, values: list[str]) -> str:
+    if name not in PARAMETERS:
+        raise BadRequest(f"The list has no parameter {name[:32]!r}; it knows {', '.join(PARAMETERS)}.")
+    if len(values) != 1:
+        raise BadRequest(f"The parameter {name} is there {len(values)} times; send it once.")
+    if len(values[0]) > LONGEST:
+        raise BadRequest(f"The parameter {name} is longer than {LONGEST} characters; shorten it.")
+    return values[0].strip()
+
+
+def _validate(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise BadRequest(f"{name} is {value[:32]!r}; choose one of {', '.join(known)}.")
+
+
+def _answered(value: str) -> str:
+    if value and value not in (NOBODY, ANYBODY) and not value.startswith(BY):
+        raise BadRequest(f"answered is {value[:32]!r}; choose {NOBODY}, {ANYBODY}, or {BY} and a name.")
+    return value
+
+
+def _day(name: str, text: str) -> date | None:
+    """A day of UTC. Raises BadRequest."""
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise BadRequest(f"{name} is {text[:32]!r}; write a day as 2026-11-21.") from None
+
+
+def _next(day: date) -> date:
+    return day + timedelta(days=1) if day < date.max else day
+
+
+def _start_of(day: date | None) -> float | None:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() if day else None

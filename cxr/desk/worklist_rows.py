@@ -1,0 +1,66 @@
+"""Keeps the worklist true: each change of a film that it shows, in the transaction of that change."""
+
+from collections.abc import Mapping
+from unicodedata import normalize
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.orm import Session
+
+from cxr.desk.tables import AnswerRow, FilmRow, State
+from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
+from cxr.desk.worklist_urgency import rank
+from cxr.reading.report import Report
+
+
+def normalised(text: str) -> str:
+    """Text as searches compare it: `Ängström` is found by `ängström`, in whatever way its letters were composed."""
+    return normalize("NFKC", text).casefold()
+
+
+def enlist(session: Session, film: FilmRow, patient: str, study: str) -> None:
+    """A film that was taken in. `patient` and `study`: their pseudonyms, empty where the file names none."""
+    session.add(WorklistRow(
+        film_id=film.id, created_at=film.created_at, state=State.WAITING, task=film.task,
+        search=normalised(f"{film.name} {patient}"), patient=patient, study=study,
+    ))  # fmt: skip
+
+
+def note_report(session: Session, film_id: str, report: Report) -> None:
+    """A film that was read, or refused when its report has no findings."""
+    if not report.findings:
+        note_outcome(session, film_id, State.REFUSED)
+        return
+    strengths = {finding.label: report.strength(finding) for finding in report.alarms()}
+    margin = None if report.model.multiclass else report.top().margin
+    note_outcome(session, film_id, State.READ, strengths, margin)
+
+
+def note_outcome(
+    session: Session, film_id: str, state: State, above: Mapping[str, float] | None = None, margin: float | None = None
+) -> None:
+    """How the reading of a film ended, or State.WAITING when it begins anew. `above`: strengths by label."""
+    mine = WorklistRow.film_id == film_id
+    session.execute(delete(FindingAbove).where(FindingAbove.film_id == film_id))
+    session.add_all(FindingAbove(film_id=film_id, label=label, strength=s) for label, s in (above or {}).items())
+    session.flush()
+    session.execute(update(WorklistRow).where(mine).values(state=state, margin=margin))
+    rank(session, mine)
+
+
+def note_answer(session: Session, film_id: str, by: str) -> None:
+    """Somebody answered a film, or withdrew what they had said; the row of that answer is there already."""
+    session.flush()
+    session.execute(delete(AnsweredBy).where(AnsweredBy.film_id == film_id, AnsweredBy.by == by))
+    if _stands(session, film_id, by):
+        session.add(AnsweredBy(film_id=film_id, by=by))
+        session.flush()
+    answered = exists().where(AnsweredBy.film_id == film_id)
+    unanswered = 0 if session.scalar(select(answered)) else 1
+    session.execute(update(WorklistRow).where(WorklistRow.film_id == film_id).values(unanswered=unanswered))
+
+
+def _stands(session: Session, film_id: str, by: str) -> bool:
+    """Whether an answer under this name still says anything; several people may have given no name."""
+    mine = select(AnswerRow).where(AnswerRow.film_id == film_id, AnswerRow.by == by).order_by(AnswerRow.id)
+    latest = {(row.label, row.person_id, row.browser): row for row in session.scalars(mine)}
+    return any(row.verdict or row.text for row in latest.values())

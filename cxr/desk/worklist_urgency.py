@@ -1,0 +1,75 @@
+"""How urgent a film is: the largest product of a finding's weight and its strength, of the findings above.
+
+The strength is the length of the finding's bar on the film's page: from 0.5 at its operating point up to 1. A film
+without a reading may show anything, so it has a weight of its own.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy.orm import Session
+
+from cxr.desk.site_settings_rows import RANKED_WITH, set_value, value_of
+from cxr.desk.tables import State
+from cxr.desk.worklist_tables import FindingAbove, WorklistRow
+
+WEIGHTS = "urgency_weights"
+NOT_READ = "not_read"  # the weight of films that were refused or could not be read
+MOST = 10
+ORDINARY = 3  # the weight of labels that are not named here
+# How soon a person should look, by what each finding may mean on a chest film. A site sets its own.
+DEFAULT_WEIGHTS: dict[str, int] = {
+    NOT_READ: 2,
+    "Pneumothorax": 10,
+    "Edema": 7,
+    "Consolidation": 6,
+    "Pneumonia": 6,
+    "pneumonia": 6,
+    "bacterial": 6,
+    "viral": 5,
+    "viral_pneumonia": 5,
+    "covid": 6,
+    "Effusion": 5,
+    "Pleural_Effusion": 5,
+    "Mass": 6,
+    "Lung_Lesion": 5,
+    "Nodule": 4,
+    "Enlarged_Cardiomediastinum": 4,
+    "Support_Devices": 1,
+    "Hernia": 1,
+    "Pleural_Thickening": 1,
+    "Fibrosis": 2,
+}
+
+
+def weights_in(session: Session) -> dict[str, int]:
+    """The weights in force, of the transaction in which a film is ranked."""
+    return DEFAULT_WEIGHTS | cast("dict[str, int]", value_of(session, WEIGHTS) or {})
+
+
+def rank(session: Session, *which: ColumnElement[bool]) -> None:
+    """Compute the urgency of the films `which`, or of all: one statement."""
+    weights = weights_in(session)
+    weight = case(weights, value=FindingAbove.label, else_=ORDINARY)
+    strongest = select(func.max(FindingAbove.strength * weight)).where(FindingAbove.film_id == WorklistRow.film_id)
+    unread = WorklistRow.state.in_((State.REFUSED, State.FAILED))
+    read = func.coalesce(strongest.scalar_subquery(), 0.0)
+    change = update(WorklistRow).where(*which).values(urgency=case((unread, float(weights[NOT_READ])), else_=read))
+    session.execute(change, execution_options={"synchronize_session": False})
+
+
+def rank_all(session: Session) -> bool:
+    """Compute all urgencies anew where the weights are not those that they have; whether that was so."""
+    weights = weights_in(session)
+    if _same(value_of(session, RANKED_WITH), weights):
+        return False
+    rank(session)
+    set_value(session, RANKED_WITH, weights, time.time())
+    return True
+
+
+def _same(ranked_with: Mapping[str, int] | None, weights: Mapping[str, int]) -> bool:
+    return json.dumps(ranked_with, sort_keys=True) == json.dumps(weights, sort_keys=True)

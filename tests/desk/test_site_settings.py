@@ -1,0 +1,207 @@
+"""Settings that admins make in the desk: they hold, everywhere, and what is wrong is refused."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cxr.desk import site_settings
+from cxr.desk.site_settings import SiteSettings
+from cxr.errors import SettingError
+from cxr.modelfile import OperatingPoint, Platt, SiteSample
+from cxr.reading.reader import Reader
+from cxr.reading.readers import Readers
+from cxr.reading.site import SiteCalibration
+from cxr.settings import Settings
+from tests.desk.department import ADMIN, Department, post, problem_of
+from tests.desk.desk import Desk, open_desk
+from tests.desk.drawn_reports import add, report
+from tests.reading.tiny import tiny_model
+
+PLAIN = {"default_task": "", "operating_point": "", "keep_days": "", "theme": ""}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process looks whenever it is asked."""
+    monkeypatch.setattr(site_settings, "FRESH_S", 0.0)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Iterator[Desk]:
+    """A local desk with two models."""
+    children = tiny_model(tmp_path / "children.onnx", "pneumonia3", [0.0, 2.0, 1.0], [0.0, 2.0, 0.0])
+    with open_desk(tmp_path, Readers.find(Settings(), [children])) as opened:
+        yield opened
+
+
+def _put(desk: Desk, **settings: Any) -> Any:
+    return desk.client.put("/api/v1/settings", json=settings).get_json()
+
+
+def _calibration(reader: Reader, **other: Any) -> SiteCalibration:
+    point = OperatingPoint(0.0, 1.0, 0.0, 9)
+    points = {name: {"Mass": point} for name in reader.info.operating_points}
+    sample = SiteSample("2026-11-01", 120, 100, ("Mass",))
+    draws = {"Mass": ((1.0, 0.0),) * len(next(iter(reader.info.resampled.values())))}
+    made = SiteCalibration(
+        "model", reader.identity.sha256, reader.info.task, sample, {"Mass": Platt(1.0, 0.0)}, points, draws
+    )
+    return dataclasses.replace(made, **other)
+
+
+def _send(desk: Desk, text: str) -> Any:
+    form = {"csrf_token": desk.token(), "calibration": (io.BytesIO(text.encode()), "site.json")}
+    return desk.client.post("/settings/calibration", data=form)
+
+
+def test_settings_go_before_the_environment_and_can_be_taken_back(several: Desk) -> None:
+    assert several.intake.readers.default == "pneumonia3"
+    told = _put(several, default_task="chestxray14", operating_point="sensitivity90", keep_days=30, theme="dim")
+    assert (told["keep_days"], told["set_here"]) == (
+        30, ["default_task", "operating_point", "keep_days", "theme"],
+    )  # fmt: skip
+    assert several.intake.readers.of().identity.operating_points == "sensitivity90"
+    page = several.client.get("/").text
+    assert page.index('value="chestxray14"') < page.index('value="pneumonia3"') and 'data-theme="dim"' in page
+    told = _put(several, default_task=None, operating_point=None, keep_days=None, theme=None)
+    assert (told["default_task"], told["keep_days"], told["set_here"]) == ("pneumonia3", 0, [])
+
+
+def test_a_film_that_was_read_keeps_its_points_and_one_engine_serves_both(desk: Desk, film_png: bytes) -> None:
+    first = desk.api_upload("a.png", film_png).get_json()
+    engine = desk.reader._engine
+    _put(desk, operating_point="specificity90")
+    second = desk.api_upload("b.png", film_png).get_json()
+    points = [[f["operating_point"]["threshold"] for f in film["findings"]] for film in (first, second)]
+    assert points[0] != points[1]
+    assert desk.client.get(first["links"]["self"]).get_json()["findings"] == first["findings"]
+    assert desk.reader._engine is engine
+
+
+def test_a_change_holds_in_other_processes(desk: Desk, reader: Reader) -> None:
+    other = SiteSettings(desk.intake.store.engine, Settings(keep_days=7), Readers.holding(reader))
+    assert other.now.keep_days == 7
+    _put(desk, keep_days=30)
+    assert other.now.keep_days == 30
+    _put(desk, keep_days=None)
+    assert other.now.keep_days == 7
+
+
+def test_weights_rank_the_films_that_are_there(desk: Desk) -> None:
+    add(desk.intake.store, "mass", report(Mass=0.9))
+    add(desk.intake.store, "hernia", report(Hernia=0.9))
+    sent = dict.fromkeys(_put(desk)["urgency_weights"], 3) | {"Hernia": 10}
+    answer = desk.client.post("/settings/weights", data={"csrf_token": desk.token(), **sent})
+    assert answer.location == "/settings?saved=1"
+    listed = desk.client.get("/api/v1/films?sort=urgency").get_json()["films"]
+    assert [(film["name"], film["urgency"]) for film in listed] == [("hernia", 9.0), ("mass", 2.7)]
+
+
+def test_each_change_stands_in_the_log_with_old_and_new(department: Department) -> None:
+    assert post(department.admin, "/settings", **PLAIN | {"keep_days": "30", "theme": "dark"}).status_code == 303
+    assert post(department.admin, "/settings", **PLAIN | {"keep_days": "30", "theme": "dark"}).status_code == 303
+    weights = {"urgency_weights": {"Pneumothorax": 4}}
+    department.client.put("/api/v1/settings", json=weights, headers=department.bearer(ADMIN))
+    assert department.told(action="change settings") == [
+        (ADMIN, "change settings", "keep_days: 0 -> 30"),
+        (ADMIN, "change settings", "theme: system -> dark"),
+        (ADMIN, "change settings", "weight of Pneumothorax: 10 -> 4"),
+    ]
+
+
+def test_a_calibration_for_this_model_is_used_and_removed(desk: Desk, film_png: bytes) -> None:
+    assert _send(desk, _calibration(desk.reader).to_json()).status_code == 303
+    film = desk.api_upload("a.png", film_png).get_json()
+    assert film["model"]["calibration"]["date"] == "2026-11-01"
+    assert next(f for f in film["findings"] if f["label"] == "Mass")["above"]
+    assert "on 120 films of 100 patients" in desk.client.get("/settings").text
+    gone = "/settings/calibration/chestxray14/remove"
+    assert desk.client.post(gone, data={"csrf_token": desk.token()}).status_code == 303
+    assert desk.client.post(gone, data={"csrf_token": desk.token()}).status_code == 404
+    assert desk.api_upload("b.png", film_png).get_json()["model"]["calibration"] is None
+
+
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"sha256": "00" * 32}, "made for the model model (SHA-256 000000000000), but chestxray14 is read here by another"),
+    ({"task": "covid3"}, "calibrates the task 'covid3'; served are chestxray14"),
+    ({"platt": {"Mass": Platt(-1.0, 0.0)}}, "slope of Mass is -1"),
+])  # fmt: skip
+def test_a_calibration_of_something_else_is_refused(desk: Desk, change: dict[str, Any], sentence: str) -> None:
+    answer = _send(desk, _calibration(desk.reader, **change).to_json())
+    assert answer.status_code == 400 and sentence in problem_of(answer)
+    assert _put(desk)["calibrations"] == {}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "no", "[" * 100_000, '{"schema": 1}'])
+def test_what_is_no_calibration_is_refused(desk: Desk, text: str) -> None:
+    assert _send(desk, text).status_code == 400
+    assert desk.client.put("/api/v1/settings/calibration", data=text).status_code == 400
+
+
+def test_a_calibration_that_is_too_large_is_not_parsed(desk: Desk) -> None:
+    answer = desk.client.put("/api/v1/settings/calibration", data=" " * (3 * 2**20))
+    assert (answer.status_code, "larger than 2 MiB" in answer.get_json()["error"]) == (400, True)
+
+
+def test_a_desk_whose_model_was_exchanged_says_so_and_starts(tmp_path: Path, reader: Reader) -> None:
+    with open_desk(tmp_path, reader) as desk:
+        _send(desk, _calibration(reader).to_json())
+        _put(desk, keep_days=30)
+    other = tiny_model(tmp_path / "other.onnx", "chestxray14", [1.0] * 14)
+    with open_desk(tmp_path, Readers.find(Settings(), [other])) as desk:
+        told = _put(desk)
+        assert (told["keep_days"], "was made for the model" in told["trouble"]) == (30, True)
+        assert "Some settings are passed over" in desk.client.get("/settings").text
+
+
+@pytest.mark.parametrize("sent", [
+    {"keep_days": -1}, {"keep_days": "30"}, {"keep_days": True}, {"keep_days": 10**9}, {"theme": "pink"},
+    {"default_task": "toothache"}, {"default_task": ["chestxray14"]}, {"operating_point": "luck"},
+    {"secret_key": "x"}, {"urgency_weights": {"Mass": 11}}, {"urgency_weights": {"Toothache": 1}},
+    {"urgency_weights": [1]}, {"urgency_weights": {"Mass": 0.5}}, {"keep_days": 30, "theme": "pink"},
+])  # fmt: skip
+def test_a_wrong_setting_changes_nothing(desk: Desk, sent: dict[str, Any]) -> None:
+    assert desk.client.put("/api/v1/settings", json=sent).status_code == 400
+    assert _put(desk)["set_here"] == []
+
+
+@pytest.mark.parametrize("fields", [
+    {"keep_days": "x"}, {"keep_days": "1e3"}, {"keep_days": "9" * 2000}, {"theme": "<script>"},
+    {"theme": ["dim", "dark"]}, {"extra": "1"}, {"csrf_token": "old"}, {"default_task": None},
+])  # fmt: skip
+def test_a_wrong_form_changes_nothing(desk: Desk, fields: dict[str, Any]) -> None:
+    form = {"csrf_token": desk.token(), **PLAIN, "theme": "dim", **fields}
+    answer = desk.client.post("/settings", data={name: value for name, value in form.items() if value is not None})
+    assert answer.status_code == 400 and "<script>" not in answer.text.replace('<script type="module"', "")
+    assert _put(desk)["set_here"] == []
+
+
+def test_settings_are_for_admins(department: Department) -> None:
+    bearer = department.bearer()
+    assert department.clinician.get("/settings").status_code == 403
+    assert post(department.clinician, "/settings", **PLAIN).status_code == 403
+    assert department.client.get("/api/v1/settings", headers=bearer).status_code == 403
+    assert department.client.put("/api/v1/settings", json={"keep_days": 1}, headers=bearer).status_code == 403
+    assert department.admin.get("/settings").status_code == 200
+
+
+def test_readers_cannot_be_adjusted_to_what_they_lack(reader: Reader) -> None:
+    readers = Readers.holding(reader)
+    with pytest.raises(SettingError, match="There is no model of the task 'covid3'"):
+        readers.adjusted("covid3", "youden", {})
+    with pytest.raises(SettingError, match="no operating points 'luck'"):
+        readers.adjusted("chestxray14", "luck", {})
+
+
+def test_the_json_of_a_calibration_is_kept_as_it_came(desk: Desk) -> None:
+    text = _calibration(desk.reader).to_json()
+    answer = desk.client.put("/api/v1/settings/calibration", data=text, content_type="application/json").get_json()
+    assert answer["calibrations"]["chestxray14"]["films"] == 120
+    assert json.loads(desk.intake.site.now.stored["calibration:chestxray14"]) == json.loads(text)
+    assert desk.client.delete("/api/v1/settings/calibration/chestxray14").status_code == 204
+    assert desk.client.delete("/api/v1/settings/calibration/chestxray14").status_code == 404

@@ -1,0 +1,182 @@
+"""Which films the worklist shows, and in which order."""
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cxr.desk.answers import new_answer
+from cxr.desk.site_settings_rows import set_value
+from cxr.desk.store import Store
+from cxr.desk.tables import writing
+from cxr.desk.worklist import Line, Wanted
+from cxr.desk.worklist_patients import Pseudonyms
+from cxr.desk.worklist_urgency import WEIGHTS, rank_all
+from cxr.errors import NotFound
+from tests.desk.drawn_reports import add, report
+
+ALL = 1000
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A second lies between two films."""
+    clock = itertools.count(time.time())
+    monkeypatch.setattr("cxr.desk.store.time.time", lambda: next(clock))
+    made = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
+    yield made
+    made.close()
+
+
+def _lines(store: Store, **wanted: object) -> list[Line]:
+    return store.worklist.page(Wanted(**wanted), ALL).lines  # type: ignore[arg-type]
+
+
+def _names(store: Store, **wanted: object) -> list[str]:
+    return [line.film.name for line in _lines(store, **wanted)]
+
+
+def test_the_most_urgent_film_comes_first_and_equal_ones_newest_first(store: Store) -> None:
+    add(store, "nothing", report(Mass=0.1, Pneumothorax=0.2))
+    add(store, "mass", report(Mass=0.9, Pneumothorax=0.2))
+    add(store, "pneumothorax", report(Mass=0.1, Pneumothorax=0.6))
+    add(store, "healthy", report(Mass=0.2))
+    add(store, "refused", report(refused=True))
+    assert _names(store) == ["pneumothorax", "mass", "refused", "healthy", "nothing"]
+    assert [round(line.place.urgency, 3) for line in _lines(store)] == [6.0, 5.4, 2.0, 0.0, 0.0]
+
+
+def test_a_film_that_somebody_answered_comes_after_all_others_until_the_answer_is_withdrawn(store: Store) -> None:
+    urgent = add(store, "urgent", report(Pneumothorax=0.9))
+    add(store, "calm", report(Pneumothorax=0.1))
+    store.answers.add(urgent, new_answer("Pneumothorax", "agree", by="Ann"))
+    assert _names(store) == ["calm", "urgent"]
+    assert [line.answered_by for line in _lines(store)] == [(), ("Ann",)]
+    store.answers.add(urgent, new_answer("Pneumothorax", by="Ann"))
+    assert _names(store) == ["urgent", "calm"]
+
+
+def test_the_bar_of_a_line_has_its_middle_at_the_operating_point(store: Store) -> None:
+    add(store, "at", report(Mass=0.5))
+    add(store, "class", report("multiclass", viral=0.9, normal=0.1))
+    at, classes = _lines(store, sort="date")[::-1]
+    assert (at.bar, at.point, at.above) == (50.0, pytest.approx(0.5), ("Mass",))
+    assert (classes.bar, classes.point, classes.above) == (None, None, ("viral",))
+
+
+def test_each_filter_leaves_what_it_says(store: Store) -> None:
+    one = add(store, "one", report(Mass=0.9, Effusion=0.8), patient="P-A", upload="first")
+    add(store, "two", report(Mass=0.1), upload="second")
+    add(store, "three", report(refused=True))
+    add(store, "four")
+    store.answers.add(one, new_answer("", text="Seen", by="Ann"))
+    taken_in = {line.film.name: line.film.created_at for line in _lines(store)}
+    expected: dict[tuple[str, object], list[str]] = {
+        ("finding", "Effusion"): ["one"],
+        ("finding", "Hernia"): [],
+        ("state", "waiting"): ["four"],
+        ("state", "read"): ["two", "one"],
+        ("state", "refused"): ["three"],
+        ("task", "covid3"): [],
+        ("answered", "no"): ["four", "three", "two"],
+        ("answered", "yes"): ["one"],
+        ("answered", "by:Ann"): ["one"],
+        ("answered", "by:Bob"): [],
+        ("since", taken_in["three"]): ["four", "three"],
+        ("until", taken_in["two"]): ["one"],
+        ("patient", "P-A"): ["one"],
+        ("upload", "second"): ["two"],
+    }
+    assert {each: _names(store, sort="date", **dict([each])) for each in expected} == expected
+    assert [store.worklist.count(Wanted(**dict([each]))) for each in expected] == list(map(len, expected.values()))
+
+
+def test_a_failed_film_and_one_that_is_read_anew_change_their_state(store: Store) -> None:
+    failed, refused = add(store, "failed"), add(store, "refused", report(refused=True))
+    claim = store.reopen(refused, 60)
+    assert {line.film.id for line in _lines(store, state="waiting")} == {failed, refused}
+    store.fail(claim, "It failed.")
+    assert _names(store, state="failed") == ["refused"]
+
+
+def test_a_search_finds_all_its_words_in_any_part_of_the_name(store: Store) -> None:
+    add(store, "Ångström 50%_a.PNG")
+    add(store, "chest_0042.png", patient="P-ABCDE")
+    assert _names(store, words=("ångström", "png")) == ["Ångström 50%_a.PNG"]
+    assert _names(store, words=("50%_",)) == ["Ångström 50%_a.PNG"]
+    assert _names(store, words=("4%",)) == []
+    assert _names(store, words=("p-abc", "chest")) == ["chest_0042.png"]
+    assert _names(store, words=("unknown",), or_patient="P-ABCDE") == ["chest_0042.png"]
+
+
+@pytest.mark.parametrize("sort", ["urgency", "date", "patient"])
+def test_pages_show_each_film_once_and_the_way_through_them_is_their_order(store: Store, sort: str) -> None:
+    for number in range(7):
+        add(store, str(number), report(Mass=(number % 3) / 2.5), patient=f"P-{number % 2}", study=f"S-{number % 3}")
+    wanted, seen, cursor = Wanted(sort=sort), [], ""
+    while cursor is not None:
+        page = store.worklist.page(wanted, 3, cursor)
+        seen += [line.film.id for line in page.lines]
+        cursor = page.next
+    assert seen == [line.film.id for line in _lines(store, sort=sort)] and len(set(seen)) == 7
+    beside = [store.worklist.neighbours(wanted, film_id) for film_id in seen]
+    assert [each.previous for each in beside] == [None, *seen[:-1]]
+    assert [each.next for each in beside] == [*seen[1:], None]
+
+
+def test_films_of_a_patient_and_of_a_study_stand_together(store: Store) -> None:
+    for name, patient, study in (("a", "P-1", "S-1"), ("b", "P-2", "S-1"), ("c", "", ""), ("d", "P-1", "S-2")):
+        add(store, name, patient=patient, study=study)
+    add(store, "e", patient="P-1", study="S-1")
+    assert _names(store, sort="patient") == ["b", "d", "e", "a", "c"]
+
+
+def test_the_next_film_of_a_list_that_an_answer_left_is_still_known(store: Store) -> None:
+    last, here, first = (add(store, name, report(Mass=p)) for name, p in (("c", 0.7), ("b", 0.8), ("a", 0.9)))
+    wanted = Wanted(answered="no", sort="date")
+    store.answers.add(here, new_answer("Mass", "agree"))
+    beside = store.worklist.neighbours(wanted, here)
+    assert (beside.previous, beside.next) == (first, last)
+
+
+def test_weights_of_a_site_rank_all_films_anew_and_later_ones_too(store: Store) -> None:
+    add(store, "mass", report(Mass=0.9, Hernia=0.1))
+    add(store, "hernia", report(Mass=0.1, Hernia=0.9))
+    with writing(store.engine) as session:
+        rank_all(session)
+        set_value(session, WEIGHTS, {"Hernia": 10, "Mass": 0}, 1.0)
+        assert rank_all(session)
+        assert not rank_all(session)
+    add(store, "later", report(Mass=0.1, Hernia=0.95))
+    assert _names(store) == ["later", "hernia", "mass"]
+
+
+@pytest.mark.parametrize("cursor", ["yesterday", "1.0", "1.0~2.0~a~b", "nan~a", f"{'9' * 400}~a", "1.0~a~"])
+def test_a_cursor_that_is_none_is_not_found(store: Store, cursor: str) -> None:
+    with pytest.raises(NotFound, match="no such page"):
+        store.worklist.page(Wanted(sort="date"), 3, cursor)
+
+
+def test_a_deleted_film_leaves_the_worklist(store: Store) -> None:
+    film_id = add(store, "a", report(Mass=0.9))
+    store.answers.add(film_id, new_answer("Mass", "agree", by="Ann"))
+    store.delete(film_id)
+    assert (_names(store), store.worklist.answerers()) == ([], [])
+
+
+def test_a_patient_id_leads_to_one_label_that_tells_nothing(store: Store, tmp_path: Path) -> None:
+    labels, other = Pseudonyms(store.engine), Store(f"sqlite:///{tmp_path / 'other.sqlite3'}", tmp_path)
+    label = labels.patient("0042")
+    assert label.startswith("P-") and len(label) == 12 and "0042" not in label
+    assert labels.patient(" 0042\0") == label != labels.patient("0043")
+    assert Pseudonyms(other.engine).patient("0042") != label
+    assert (labels.patient(None), labels.patient("  ")) == ("", "")
+    other.close()
+
+
+def test_a_margin_is_in_log_odds(store: Store) -> None:
+    add(store, "a", report(Mass=0.75))
+    assert _lines(store)[0].place.margin == pytest.approx(math.log(3))

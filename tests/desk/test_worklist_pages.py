@@ -1,0 +1,189 @@
+"""The worklist as pages and programs meet it."""
+
+import csv
+import io
+import re
+from html import unescape
+
+import pytest
+from werkzeug.test import TestResponse
+
+from cxr.desk import worklist_pages
+from cxr.desk.answers import new_answer
+from tests.desk.department import CLINICIAN, Department, post
+from tests.desk.desk import Desk
+from tests.desk.drawn_reports import add, report
+from tests.phantom import phantom_dicom
+
+FILTERS = ("sort", "finding", "state", "task", "answered", "from", "to", "patient")
+
+
+def _choose(desk: Desk, text: str = "", **chosen: str) -> TestResponse:
+    """The form above the list."""
+    return desk.client.post(
+        "/films/list", data={"csrf_token": desk.token(), "text": text, **dict.fromkeys(FILTERS, ""), **chosen}
+    )
+
+
+def _act(desk: Desk, *films: str, **fields: object) -> TestResponse:
+    """The form around the list."""
+    form = {"csrf_token": desk.token(), "scope": "chosen", "list": "", "shown_at": "9e9", "film": [*films], **fields}
+    return desk.client.post("/films/chosen", data=form)
+
+
+def _names(answer: TestResponse) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [unescape(name) for name in re.findall(r'<h2><a href="/films/[^"]*">(.*?)</a>', answer.text)]
+
+
+def test_the_form_leads_to_an_address_with_its_filters(desk: Desk) -> None:
+    add(desk.intake.store, "mass", report(Mass=0.9))
+    add(desk.intake.store, "effusion", report(Effusion=0.9))
+    answer = _choose(desk, finding="Mass", sort="date")
+    assert (answer.status_code, answer.location) == (303, "/films?sort=date&finding=Mass")
+    assert _names(desk.client.get(answer.location)) == ["mass"]
+
+
+def test_what_was_searched_for_stands_in_no_address_and_only_its_person_sees_it(department: Department) -> None:
+    add(department.intake.store, "Doe John.png")
+    fields = dict.fromkeys(FILTERS, "")
+    address = post(department.clinician, "/films/list", text=" john  DOE ", **fields).location
+    assert re.fullmatch(r"/films\?search=[\w-]{16}", address)
+    page = department.clinician.get(address)
+    assert _names(page) == ["Doe John.png"] and 'value="john DOE"' in page.text
+    assert department.admin.get(address).status_code == 404
+
+
+def test_a_search_is_forgotten_after_hours(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = _choose(desk, "john").location
+    monkeypatch.setattr("cxr.desk.worklist_searches.KEPT_S", -1)
+    assert desk.client.get(address).status_code == 404
+    assert desk.client.post("/api/v1/searches", json={"text": "other"}).status_code == 201
+
+
+def test_films_of_a_dicom_patient_are_found_by_the_whole_id_which_is_nowhere_to_be_seen(desk: Desk) -> None:
+    film = phantom_dicom(256, 256, PatientID="MRN-0042", StudyInstanceUID="1.2.3")
+    film_id = desk.api_upload("film.dcm", film).get_json()["id"]
+    found = desk.client.get(_choose(desk, "MRN-0042").location)
+    assert _names(found) == ["film.dcm"]
+    assert _names(desk.client.get(_choose(desk, "MRN-004").location)) == []
+    (listed,) = desk.films()
+    assert listed["patient"].startswith("P-") and listed["study"].startswith("S-")
+    assert _names(desk.client.get(f"/films?patient={listed['patient']}")) == ["film.dcm"]
+    assert "MRN-0042" not in desk.client.get("/films?sort=patient").text + desk.client.get(f"/films/{film_id}").text
+
+
+def test_the_way_through_the_list_keeps_its_order_and_filters(desk: Desk, film_png: bytes) -> None:
+    store = desk.intake.store
+    last, first = add(store, "b", report(Mass=0.7)), add(store, "a", report(Mass=0.9))
+    add(store, "c", report(Effusion=0.9))
+    page = desk.client.get("/films?finding=Mass")
+    link = unescape(re.findall(r'<h2><a href="([^"]*)">', page.text)[0])
+    assert link == f"/films/{first}?list=finding%3DMass"
+    film = unescape(desk.client.get(link).text)
+    assert f'<a href="/films/{last}?list=finding%3DMass" rel="next"' in film
+    assert '<a href="/films?finding=Mass">List</a>' in film
+    assert f"/films/{first}?finding=Mass&list=finding%3DMass" in film
+    gone = desk.client.post(f"/films/{first}/delete?list=finding%3DMass", data={"csrf_token": desk.token()})
+    assert gone.location == "/films?finding=Mass"
+    assert desk.client.get(f"/films/{last}?list=nonsense%3D1%26%00").status_code == 200
+
+
+def test_chosen_films_are_deleted_and_others_stay(desk: Desk) -> None:
+    one, two, three = (add(desk.intake.store, name, report(Mass=0.9)) for name in ("1", "2", "3"))
+    answer = _act(desk, one, two, "0" * 20, action="delete", list="sort=date")
+    assert answer.location == "/films?sort=date&deleted=2"
+    assert "2 films deleted for good." in desk.client.get(answer.location).text
+    assert [film["id"] for film in desk.films()] == [three]
+
+
+def test_all_films_of_a_list_are_deleted_but_for_those_that_came_after_it_was_shown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = desk.intake.store
+    ids = [add(store, name, report(Mass=0.9)) for name in ("1", "2", "3")]
+    other, late = add(store, "other", report(Effusion=0.9)), add(store, "late", report(Mass=0.9))
+    monkeypatch.setattr(worklist_pages, "MOST_DELETED", 2)
+    shown_at = store.film(late).created_at
+    for left in ({ids[0], other, late}, {other, late}):
+        _act(desk, action="delete", scope="all", list="finding=Mass", shown_at=shown_at)
+        assert {film["id"] for film in desk.films()} == left
+
+
+def test_the_table_has_a_line_for_each_film_and_its_probabilities(department: Department) -> None:
+    store = department.intake.store
+    one = add(store, "=cmd.png", report(Mass=0.9, Effusion=0.2), patient="P-A")
+    two = add(store, "two.png")
+    store.answers.add(one, new_answer("Mass", "agree", by="Ann"))
+    form = {"action": "csv", "scope": "all", "list": "sort=date", "shown_at": "9e9"}
+    answer = post(department.clinician, "/films/chosen", **form)
+    second, first = csv.DictReader(io.StringIO(answer.text))
+    assert answer.headers["Content-Disposition"] == "attachment; filename=films.csv"
+    assert (first["name"], first["patient"], first["Mass"], first["findings_above"]) == (
+        "'=cmd.png",
+        "P-A",
+        "0.9",
+        "Mass",
+    )
+    assert (first["answered_by"], first["urgency"], first["Hernia"]) == ("Ann", "5.4", "")
+    assert (second["name"], second["state"], second["Mass"], second["read_at"]) == ("two.png", "waiting", "", "")
+    assert department.told(action="export") == [(CLINICIAN, "export", film) for film in (two, one)]
+    api = department.client.get("/api/v1/films.csv?finding=Mass", headers=department.bearer()).text
+    assert [row["film"] for row in csv.DictReader(io.StringIO(api))] == [one]
+
+
+@pytest.mark.parametrize("fields", [
+    {"action": "delete"}, {"action": "burn", "film": "a"}, {"action": "delete", "scope": "every"},
+    {"action": "delete", "scope": "all", "list": "findnig=Mass"}, {"action": "delete", "scope": "all", "shown_at": "x"},
+    {"action": ["csv", "delete"], "scope": "all"}, {"action": "delete", "scope": "all", "shown_at": "nan"},
+])  # fmt: skip
+def test_a_form_that_asks_for_nonsense_deletes_nothing(desk: Desk, fields: dict[str, object]) -> None:
+    add(desk.intake.store, "a", report(Mass=0.9))
+    assert _act(desk, **fields).status_code == 400
+    assert len(desk.films()) == 1
+
+
+@pytest.mark.parametrize("query", [
+    "sort=size", "state=reading", "from=yesterday", "to=2026-13-01", "answered=Ann", "finding=Mass&finding=Mass",
+    "findnig=Mass", f"task={'x' * 101}",
+])  # fmt: skip
+def test_a_filter_that_is_none_is_refused_on_pages_and_to_programs(desk: Desk, query: str) -> None:
+    assert desk.client.get(f"/films?{query}").status_code == 400
+    assert desk.client.get(f"/api/v1/films?{query}").status_code == 400
+    assert desk.client.get(f"/api/v1/films.csv?{query}").status_code == 400
+
+
+def test_script_tags_stay_text(desk: Desk) -> None:
+    add(desk.intake.store, "<script>alert(1)</script>.png", patient="<b>")
+    for address in ("/films", "/films?sort=patient", "/films?finding=<script>", _choose(desk, "<script>").location):
+        assert "<script>" not in desk.client.get(address).text.replace('<script type="module"', "")
+
+
+def test_a_form_of_yesterday_and_a_search_too_long_are_refused(desk: Desk) -> None:
+    assert _choose(desk, "x" * 201).status_code == 400
+    assert _choose(desk, csrf_token="old").status_code == 400
+    assert _act(desk, action="delete", scope="all", csrf_token="old").status_code == 400
+    assert desk.client.post("/api/v1/searches", json={"text": " "}).status_code == 400
+
+
+def test_programs_get_the_same_pages_and_filters(desk: Desk) -> None:
+    for number in range(5):
+        add(desk.intake.store, str(number), report(Mass=0.5 + number / 20))
+    add(desk.intake.store, "other", report(Effusion=0.9))
+    seen, address = [], "/api/v1/films?limit=2&sort=urgency&finding=Mass"
+    while address:
+        page = desk.client.get(address).get_json()
+        seen += [film["name"] for film in page["films"]]
+        address = page["next"]
+    assert seen == ["4", "3", "2", "1", "0"]
+    word = desk.client.post("/api/v1/searches", json={"text": "othe"}).get_json()["search"]
+    (film,) = desk.client.get(f"/api/v1/films?search={word}").get_json()["films"]
+    assert (film["above"], film["answered_by"], film["urgency"], film["patient"]) == (["Effusion"], [], 4.5, None)
+
+
+def test_somebody_who_is_not_signed_in_acts_on_nothing(department: Department) -> None:
+    add(department.intake.store, "a", report(Mass=0.9))
+    form = {"action": "delete", "scope": "all", "list": "", "shown_at": "9e9"}
+    assert post(department.client, "/films/chosen", **form).status_code == 401
+    assert department.client.get("/api/v1/films.csv").status_code == 401
+    assert len(department.client.get("/api/v1/films", headers=department.bearer()).get_json()["films"]) == 1
