@@ -183,9 +183,9 @@ def _cross_validated(sample: Sample, kind: str) -> "NDArray[np.float64]":
 
     truth, patients = sample.films.truth, sample.films.patients
     if kind == "multiclass":
-        return out_of_fold(sample.logits, truth, kind, patients, SITE_FITS)
+        return out_of_fold(sample.logits, truth, kind, patients, *SITE_FITS[kind])
     columns = [[k] for k in range(truth.shape[1])]
-    each = [out_of_fold(sample.logits[:, k], truth[:, k], kind, patients, SITE_FITS) for k in columns]
+    each = [out_of_fold(sample.logits[:, k], truth[:, k], kind, patients) for k in columns]
     return np.concatenate(each, axis=1)
 
 

@@ -12,6 +12,7 @@ from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.retention import expire
 from cxr.desk.site_settings import SiteSettings
+from cxr.desk.storage import BytesMissing
 from cxr.desk.store import Claim, NewFilm, Store
 from cxr.desk.tables import FilmRow, with_room
 from cxr.desk.worklist_patients import Pseudonyms
@@ -180,7 +181,7 @@ class Intake:
         """Raises NotFound for a film that was deleted after its row was looked up."""
         try:
             return self.store.content(row)
-        except FileNotFoundError:
+        except BytesMissing:
             self.store.film(row.id)
             raise
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr.cards.measured import DarkMaps, Population
-from cxr.learning.calibration import SITE_FITS, Calibration, fits_of
+from cxr.learning.calibration import SITE_FITS, Calibration
 from cxr.learning.evaluation import attributes
 from cxr.learning.reliability import Answers, Reliability, held_out, reliability
 from cxr.learning.tables import FilmTable
@@ -35,7 +35,7 @@ def reliabilities(
 
     The last says what a site may expect that calibrates the model on its own films (cxr.cli.calibrate).
     """
-    halved = held_out(validation.logits, validation.table, task.kind, fits_of(calibration))
+    halved = held_out(validation.logits, validation.table, task.kind)
     found = [reliability(HELD_OUT, validation.logits, halved, validation.table, task.kind)]
     for each in tested:
         by_site = held_out(each.logits, each.table, task.kind, SITE_FITS)

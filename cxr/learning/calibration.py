@@ -1,6 +1,5 @@
 """Logits become probabilities, and probabilities get operating points and intervals: all found on labelled films."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -11,17 +10,19 @@ from cxr.errors import TrainingDataError
 from cxr.metrics import bootstrap_draws, operating_thresholds, sensitivity_specificity
 from cxr.modelfile import KINDS, OperatingPoint, Platt, Resampled, apply_calibration, drawn_logits, draws_of, scaling_of
 from cxr.scaling import Fit, one_temperature, platt_of_each, temperature_and_shifts
-from cxr.tasks import Recipe
 from cxr.uncertainty import DRAWS, intervals
 
 T = TypeVar("T")
 Labels = tuple[str, ...]
 FILMS_AT_ONCE = 1000  # of which all draws are held in memory
+BETTER = 0.02
 DIGITS = 5  # significant ones of what is stored of each draw: a probability moves by less than 0.0001
-# By kind of task. A model is calibrated on films like those that it learned from.
-MODEL_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": one_temperature}
-# A site has other shares of each class than a model has learned, which a temperature alone cannot follow.
-SITE_FITS: dict[str, Fit] = {"multilabel": platt_of_each, "multiclass": temperature_and_shifts}
+Fits = dict[str, tuple[Fit, ...]]  # kind of task -> what may be fitted
+# A temperature alone leaves the classes the shares that the model has learned, which are others than those of the films
+# where its training weighed the classes alike.
+MODEL_FITS: Fits = {"multilabel": (platt_of_each,), "multiclass": (one_temperature, temperature_and_shifts)}
+# A site has other shares than the model has learned in any case.
+SITE_FITS: Fits = {"multilabel": (platt_of_each,), "multiclass": (temperature_and_shifts,)}
 
 
 @dataclass(frozen=True)
@@ -70,29 +71,18 @@ class Calibration:
         )
 
 
-def fits_for(recipes: Sequence[Recipe]) -> dict[str, Fit]:
-    """How a model of these recipes is calibrated: a training that weighs the classes alike learns other shares too."""
-    moved = any("weighted" in r.loss or r.sampling == "balanced" or r.normal_share < 1 for r in recipes)
-    return SITE_FITS if moved else MODEL_FITS
-
-
-def fits_of(calibration: Calibration) -> dict[str, Fit]:
-    """How a model's calibration was made."""
-    shifted = any(platt.intercept for platt in calibration.platt.values())
-    return SITE_FITS if shifted else MODEL_FITS
-
-
 def calibrate(
     logits: NDArray[np.float32],
     truth: NDArray[np.float32],
     labels: Labels,
     kind: str = "multilabel",
     patients: NDArray[np.str_] | None = None,
-    fits: dict[str, Fit] = MODEL_FITS,
+    fits: Fits = MODEL_FITS,
 ) -> Calibration:
     """Fit to logits (N, K) and labels (N, K) of films of a task of `kind`; with `patients` (N,) intervals too.
 
-    The operating points of a class among several are those of the class against all others. For the intervals the
+    Of several fits for its kind the one is taken that suits held-out patients best; without patients the first. The
+    operating points of a class among several are those of the class against all others. For the intervals the
     scaling is fitted anew to DRAWS resamples of the patients, each with all its films. A label in which the films are
     all alike stays uncalibrated.
 
@@ -106,11 +96,31 @@ def calibrate(
         raise TrainingDataError(
             f"The validation films are all alike in {alike}, so nothing can be calibrated; raise --val-share."
         )
-    pairs = fits[kind](logits, truth, np.ones((1, len(truth))))[0]  # (K, 2)
+    fit = _best(fits[kind], logits, truth, kind, patients)
+    pairs = fit(logits, truth, np.ones((1, len(truth))))[0]  # (K, 2)
     platt = {label: Platt(float(slope), float(shift)) for label, (slope, shift) in zip(found, pairs, strict=True)}
     probabilities = apply_calibration(logits, platt.values(), kind)
-    resampled = {} if patients is None else _resampled(fits[kind], logits, truth, found, patients)
+    resampled = {} if patients is None else _resampled(fit, logits, truth, found, patients)
     return Calibration(labels, platt, _operating_points(probabilities, truth, found), kind, resampled)
+
+
+def _best(
+    fits: tuple[Fit, ...],
+    logits: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    kind: str,
+    patients: NDArray[np.str_] | None,
+) -> Fit:
+    """The fit that, made on each half of the patients, has the least Brier score on the other half.
+
+    The first, with the least freedom, unless another is better by the share BETTER.
+    """
+    if len(fits) == 1 or patients is None:
+        return fits[0]
+    squares = [(out_of_fold(logits, truth, kind, patients, fit) - truth) ** 2 for fit in fits]
+    errors = [float(np.mean(found, where=~np.isnan(found))) if not np.isnan(found).all() else 0.0 for found in squares]
+    best = int(np.argmin(errors))
+    return fits[best] if errors[best] < (1 - BETTER) * errors[0] else fits[0]
 
 
 def _resampled(
@@ -142,7 +152,7 @@ def out_of_fold(
     truth: NDArray[np.float32],
     kind: str,
     patients: NDArray[np.str_],
-    fits: dict[str, Fit] = MODEL_FITS,
+    fit: Fit = platt_of_each,
 ) -> NDArray[np.float64]:
     """Probabilities (N, K) of each half of the patients by a calibration of the other half; NaN where that has none.
 
@@ -153,7 +163,7 @@ def out_of_fold(
     for held in (0, 1):
         x, y = logits[half != held], truth[half != held]
         if (y == 1).any(axis=0).all() and (y == 0).any(axis=0).all():
-            pairs = fits[kind](x, y, np.ones((1, len(y))))[0]
+            pairs = fit(x, y, np.ones((1, len(y))))[0]
             rows = half == held
             probabilities[rows] = apply_calibration(logits[rows], [Platt(*pair) for pair in pairs.tolist()], kind)
     return probabilities

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr.learning.batches import prepared
-from cxr.learning.calibration import calibrate, fits_for
+from cxr.learning.calibration import calibrate
 from cxr.learning.datasets import PackedFilms
 from cxr.learning.ensemble import Ensemble
 from cxr.learning.export import FeatureSpace
@@ -36,8 +36,7 @@ def describe(
         TrainingDataError: the validation films do not suffice for a calibration.
     """
     task, how = net.task, net.preprocessing
-    fits, truth = fits_for(net.recipes), validation.labels
-    calibration = calibrate(seen.logits, truth, task.labels, task.kind, validation.patients, fits)
+    calibration = calibrate(seen.logits, validation.labels, task.labels, task.kind, validation.patients)
     some = np.sort(np.random.default_rng(0).permutation(len(training))[:SPACE_FILMS])
     space = FeatureSpace.fit(look(net, prepared(training.take(some), how)).pooled)
     info = ModelInfo(

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxr.errors import TrainingDataError
-from cxr.learning.calibration import MODEL_FITS, Calibration, calibrate, halves
+from cxr.learning.calibration import MODEL_FITS, Calibration, Fits, calibrate, halves
 from cxr.learning.evaluation import calibration_figures
 from cxr.learning.figures import Calibration as CalibrationFigures
 from cxr.learning.figures import csv_text, numbers
 from cxr.learning.tables import FilmTable
 from cxr.metrics import Array, Interval, bootstrap_draws, interval, mean_defined, share
 from cxr.modelfile import KINDS
-from cxr.scaling import Fit
 from cxr.uncertainty import IntervalBin, interval_bins
 
 UNDEFINED = CalibrationFigures.undefined()
@@ -68,7 +67,7 @@ class Reliability:
     mean_after: MeanErrors
 
 
-def held_out(logits: NDArray[np.float32], table: FilmTable, kind: str, fits: dict[str, Fit] = MODEL_FITS) -> Answers:
+def held_out(logits: NDArray[np.float32], table: FilmTable, kind: str, fits: Fits = MODEL_FITS) -> Answers:
     """Each half of the patients by a calibration of the other half, intervals too.
 
     Labels that do not depend on one another are halved one by one, so that each is shared out evenly. A half that lacks

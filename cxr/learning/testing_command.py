@@ -17,7 +17,7 @@ from cxr.films.read import read_film
 from cxr.learning import checkpoints, supply
 from cxr.learning.appraisal import Watched, population, reliabilities
 from cxr.learning.boxes import read_nih_boxes
-from cxr.learning.calibration import Calibration, calibrate, fits_for
+from cxr.learning.calibration import Calibration, calibrate
 from cxr.learning.datasets import MOST_UNREADABLE, DataSet, FilmTable
 from cxr.learning.ensemble import Ensemble
 from cxr.learning.evaluation import UNDEFINED, evaluate, localise, most_confident, read_scores
@@ -127,7 +127,7 @@ def _test_checkpoints(options: argparse.Namespace) -> None:
     source = Supply(net.task, options.data, uncertain, options.most_unreadable)
     films = source.read()
     validation = _look_at_validation(net, source, films, options.limit)
-    model = _Model(net, _calibrate(validation, net))
+    model = _Model(net, _calibrate(validation, net.task))
     inside = _limited(films.part("test", most_unreadable=source.most_unreadable), options.limit)
     table, seen = read_and_look(net, inside, "test films", source.most_unreadable)
     watched = [Watched("test", table, seen.logits, seen.maps)]
@@ -171,13 +171,13 @@ def _look_at_validation(net: Ensemble, source: Supply, films: DataSet, limit: in
     return Watched("validation", table, seen.logits, seen.maps)
 
 
-def _calibrate(validation: Watched | None, net: Ensemble) -> Calibration | None:
+def _calibrate(validation: Watched | None, task: Task) -> Calibration | None:
     """None where there are no validation films, and with a sentence where they do not suffice."""
     if validation is None:
         return None
-    table, task, fits = validation.table, net.task, fits_for(net.recipes)
+    table = validation.table
     try:
-        made = calibrate(validation.logits, table.labels, task.labels, task.kind, table.patients, fits)
+        made = calibrate(validation.logits, table.labels, task.labels, task.kind, table.patients)
     except TrainingDataError as error:
         print(f"Not calibrated, and without operating points: {error}")
         return None

@@ -39,7 +39,7 @@ def test_the_document_and_the_routes_name_the_same(desk: Desk) -> None:
 def test_films_have_the_fields_of_the_document(desk: Desk, film: dict[str, Any]) -> None:
     schemas = document(desk.app)["components"]["schemas"]
     assert set(film) == set(schemas["Film"]["properties"])
-    assert set(desk.films()[0]) == set(schemas["FilmSummary"]["properties"])
+    assert set(desk.films()[0]) == set(schemas["ListedFilm"]["properties"])
 
 
 def test_all_references_of_the_document_lead_somewhere(desk: Desk) -> None:

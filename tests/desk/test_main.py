@@ -118,9 +118,11 @@ def test_a_setting_that_cannot_be_used_ends_the_start_with_its_name(tmp_path: Pa
 
 
 def test_a_database_that_cannot_be_used_ends_the_start_without_its_password(tmp_path: Path) -> None:
-    ended = _run(GUNICORN, _environment(tmp_path, CXR_SECRET_KEY="k", CXR_DATABASE_URL="postgresql://me:geheim@db/cxr"))
+    ended = _run(
+        GUNICORN, _environment(tmp_path, CXR_SECRET_KEY="k", CXR_DATABASE_URL="postgresql://me:geheim@127.0.0.1:1/cxr")
+    )
     assert ended.returncode != 0
-    assert "The desk does not start: CXR_DATABASE_URL names a database of postgresql" in ended.stderr
+    assert "The desk does not start: The database cannot be opened" in ended.stderr
     assert "geheim" not in ended.stderr + ended.stdout and "Traceback" not in ended.stderr
 
 

@@ -22,6 +22,7 @@ from cxr.errors import SettingError
 from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
+TABLES_OF_0007 = ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key")
 MODULES_WITH_TABLES = (tables, people_tables, audit, scores, worklist_tables, site_settings_rows)
 
 
@@ -59,8 +60,10 @@ def test_a_database_of_the_first_release_opens_with_its_films(old: Path, tmp_pat
 
 def test_films_of_the_first_release_stand_in_the_worklist(old: Path, tmp_path: Path) -> None:
     finding = {"label": "Effusion", "probability": 0.75, "operating_point": {"threshold": 0.5}, "above": True}
+    model = {"task": "chestxray14", "sha256": "ab", "operating_points": "youden", "name": "old"}
+    report = {"findings": [finding], "model": model, "check": {"reasons": []}, "milliseconds": {}}
     with closing(sqlite3.connect(old)) as database:
-        database.execute("UPDATE reports SET json = ?", (json.dumps({"findings": [finding], "model": {}}),))
+        database.execute("UPDATE reports SET json = ?", (json.dumps(report),))
         database.execute("UPDATE films SET name = 'Old Film.png'")
         database.commit()
     store = Store(f"sqlite:///{old}", tmp_path)
@@ -80,7 +83,7 @@ def test_answers_under_the_name_of_an_account_become_its_own(old: Path) -> None:
     with closing(sqlite3.connect(old)) as database:
         for column in ("person_id", "browser"):
             database.execute(f"ALTER TABLE answers DROP COLUMN {column}")
-        for later in ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key"):
+        for later in (*TABLES_OF_0007, "scores", "reading_models"):
             database.execute(f"DROP TABLE {later}")
         database.execute("UPDATE alembic_version SET version_num = '0004'")
         database.execute("INSERT INTO people VALUES (7, 'anna', '', 'admin', 0, 100.0, NULL)")

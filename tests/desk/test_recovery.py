@@ -11,7 +11,7 @@ import pytest
 from cxr.desk.instance import open_store
 from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
 from cxr.desk.tables import State
-from cxr.desk.worklist import Wanted
+from cxr.desk.worklist import Wanted, Worklist
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.settings import Settings
@@ -154,7 +154,7 @@ def test_an_unforeseen_fault_is_a_plain_page_without_a_traceback(desk: Desk, mon
     def break_down(*_: object) -> None:
         raise RuntimeError("kaboom")
 
-    monkeypatch.setattr(desk.intake.store, "page", break_down)
+    monkeypatch.setattr(Worklist, "page", break_down)
     answer = desk.client.get("/films")
     assert answer.status_code == 500
     assert "kaboom" not in answer.text and "Traceback" not in answer.text

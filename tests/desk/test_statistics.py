@@ -23,6 +23,7 @@ from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk
+from tests.desk.test_migrations import TABLES_OF_0007
 from tests.desk.test_refused import NEGATIVE
 from tests.phantom import phantom_png
 from tests.reading.tiny import tiny_info, tiny_model
@@ -239,8 +240,8 @@ def test_scores_of_older_films_are_taken_from_their_reports(tmp_path: Path, read
         before, told = _tables(desk), _told(desk)
     with closing(sqlite3.connect(tmp_path / "instance" / "desk.sqlite3")) as database:
         database.executescript(
-            "DROP TABLE scores; DROP TABLE reading_models;"
-            f"UPDATE alembic_version SET version_num = '{step.down_revision}';"
+            "".join(f"DROP TABLE {name};" for name in ("scores", "reading_models", *TABLES_OF_0007))
+            + f"UPDATE alembic_version SET version_num = '{step.down_revision}';"
         )
     with open_desk(tmp_path, reader) as desk:
         assert _tables(desk) == before

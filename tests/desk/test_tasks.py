@@ -136,8 +136,8 @@ def test_the_list_says_the_task_and_what_is_most_probable(several: Desk, film_pn
     several.api_upload("adult.png", film_png)
     listed = " ".join(re.sub(r"<[^>]*>", " ", several.client.get("/films").text).split())
     assert "Most probable Viral 67 %" in listed
-    assert "Child&#39;s pneumonia: bacterial, viral or none · for children of one to five years" in listed
-    assert "Adult chest film, eight findings · for adults, frontal films" in listed
+    assert "PNG · Child&#39;s pneumonia: bacterial, viral or none" in listed
+    assert "PNG · Adult chest film, eight findings" in listed
     adult, child = several.films()
     assert (child["verdict"], child["findings_above"]) == ("Viral is most probable.", 1)
     assert (adult["verdict"], adult["findings_above"]) == ("No finding above its operating point.", 0)

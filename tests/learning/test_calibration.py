@@ -5,18 +5,13 @@ import pytest
 
 from cxr.errors import TrainingDataError
 from cxr.learning.calibration import (
-    MODEL_FITS,
-    SITE_FITS,
     calibrate,
-    fits_for,
-    fits_of,
     halves,
     out_of_fold,
     patients_of_each,
 )
 from cxr.modelfile import Platt, apply_calibration
-from cxr.scaling import fit_platt, fit_temperature, sigmoid, softmax
-from cxr.tasks import Recipe
+from cxr.scaling import fit_platt, fit_temperature, one_temperature, sigmoid, softmax
 from cxr.uncertainty import DRAWS
 
 LABELS = ("covid", "pneumonia", "normal")
@@ -91,7 +86,7 @@ def test_a_model_of_unknown_kind_has_no_probabilities() -> None:
 def test_each_draw_is_a_refit_to_whole_patients() -> None:
     logits, truth = _validation()
     patients = (np.arange(300) // 3).astype(str)
-    fitted = calibrate(logits, truth, LABELS, "multiclass", patients)
+    fitted = calibrate(logits, truth, LABELS, "multiclass", patients, {"multiclass": (one_temperature,)})
     assert {len(draws) for draws in fitted.resampled.values()} == {DRAWS}
     slopes = np.array(fitted.resampled["covid"])[:, 0]
     assert slopes.mean() == pytest.approx(fitted.platt["covid"].slope, rel=0.1)
@@ -130,12 +125,12 @@ def test_patients_are_counted_once_on_each_side() -> None:
     assert patients_of_each(truth, np.array(["a", "a", "a", "b"])).tolist() == [[1, 1]]
 
 
-@pytest.mark.parametrize("recipe", [Recipe(loss="weighted_cross_entropy"), Recipe(sampling="balanced")])
-def test_a_training_that_weighs_classes_alike_is_put_right_by_shifts(recipe: Recipe) -> None:
-    truth = np.repeat(np.eye(3, dtype=np.float32), (80, 15, 5), axis=0)
-    logits = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32) + truth
-    plain, weighted = (calibrate(logits, truth, LABELS, "multiclass", fits=fits_for([r])) for r in (Recipe(), recipe))
-    assert plain.probabilities(logits).mean(axis=0) == pytest.approx([0.4, 0.31, 0.29], abs=0.06)
-    assert weighted.probabilities(logits).mean(axis=0) == pytest.approx([0.8, 0.15, 0.05], abs=0.03)
-    assert fits_of(plain) is MODEL_FITS
-    assert fits_of(weighted) is SITE_FITS
+@pytest.mark.parametrize("leaning", [0.0, 2.0])
+def test_classes_get_an_intercept_each_where_the_model_has_learned_other_shares(leaning: float) -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(400, 3)) * 2
+    truth = np.eye(3, dtype=np.float32)[(logits + random.gumbel(size=logits.shape)).argmax(axis=1)]
+    seen = (logits + np.array([0, 0, leaning])).astype(np.float32)
+    fitted = calibrate(seen, truth, LABELS, "multiclass", np.arange(400).astype(str))
+    assert fitted.probabilities(seen).mean(axis=0) == pytest.approx(truth.mean(axis=0), abs=0.03)
+    assert any(platt.intercept for platt in fitted.platt.values()) == bool(leaning)
