@@ -15,8 +15,6 @@ from cxr.desk.tables import FilmRow, State, writing
 from cxr.reading.reader import Reader
 from tests.desk.desk import Desk, open_desk
 
-pytestmark = pytest.mark.both_databases
-
 DAY_S = 86_400
 
 
@@ -36,6 +34,7 @@ def _on_disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
+@pytest.mark.both_databases
 def test_films_go_when_they_are_too_old_and_others_stay(keeper: Desk, film_png: bytes) -> None:
     old, young = (keeper.api_upload(name, film_png).get_json()["id"] for name in ("old.png", "young.png"))
     _age(keeper, old, 30.1)
@@ -47,12 +46,14 @@ def test_films_go_when_they_are_too_old_and_others_stay(keeper: Desk, film_png: 
     ]
 
 
+@pytest.mark.both_databases
 def test_films_are_kept_for_ever_without_the_setting(desk: Desk, film_png: bytes) -> None:
     _age(desk, desk.api_upload("old.png", film_png).get_json()["id"], 9999)
     desk.intake.sweep()
     assert len(desk.films()) == 1
 
 
+@pytest.mark.both_databases
 def test_a_film_that_is_being_read_stays_until_it_is_read(keeper: Desk, film_png: bytes) -> None:
     store = keeper.intake.store
     claim = store.add(film_png, NewFilm("a.png", "PNG", "chestxray14", "u", b"", gradcam=False), lease_s=60)

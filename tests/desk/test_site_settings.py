@@ -22,6 +22,8 @@ from tests.desk.desk import Desk, open_desk
 from tests.desk.drawn_reports import add, report
 from tests.reading.tiny import tiny_model
 
+pytestmark = pytest.mark.both_databases
+
 PLAIN = {"default_task": "", "operating_point": "", "keep_days": "", "theme": ""}
 
 

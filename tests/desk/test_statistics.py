@@ -28,6 +28,8 @@ from tests.desk.test_refused import NEGATIVE
 from tests.phantom import phantom_png
 from tests.reading.tiny import tiny_info, tiny_model
 
+pytestmark = pytest.mark.both_databases
+
 SAMPLE = Reference(films=100, thresholds=(0.2, 0.5), above=(40, 10))  # bins of 60, 30 and 10 films
 
 

@@ -18,15 +18,17 @@ from cxr.desk.worklist_urgency import WEIGHTS, rank_all
 from cxr.errors import NotFound
 from tests.desk.drawn_reports import add, report
 
+pytestmark = pytest.mark.both_databases
+
 ALL = 1000
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str) -> Iterator[Store]:
     """A second lies between two films."""
     clock = itertools.count(time.time())
     monkeypatch.setattr("cxr.desk.store.time.time", lambda: next(clock))
-    made = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
+    made = Store(database_url or f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
     yield made
     made.close()
 

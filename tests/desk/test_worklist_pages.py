@@ -15,6 +15,8 @@ from tests.desk.desk import Desk
 from tests.desk.drawn_reports import add, report
 from tests.phantom import phantom_dicom
 
+pytestmark = pytest.mark.both_databases
+
 FILTERS = ("sort", "finding", "state", "task", "answered", "from", "to", "patient")
 
 
