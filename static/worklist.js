@@ -8,7 +8,7 @@ function count() {
   const chosen = each.filter((box) => box.checked).length;
   all.checked = chosen === each.length;
   all.indeterminate = chosen > 0 && chosen < each.length;
-  tally.textContent = chosen ? `${chosen} chosen` : "Choose all on this page";
+  tally.textContent = chosen ? `${chosen} chosen` : "";
 }
 
 function chooseAll(event) {

@@ -42,7 +42,7 @@ class Chosen:
     @property
     def query(self) -> str:
         """For a link that leads back here."""
-        return urlencode(self.given)
+        return urlencode({"sort": self.wanted.sort, **self.given})
 
     def but(self, **others: str) -> dict[str, Any]:
         """The parameters with `others` in their place."""
@@ -72,10 +72,10 @@ def chosen(args: MultiDict[str, str], *beside: str, sort: str = "urgency") -> Ch
 
 
 def chosen_of_list() -> Chosen:
-    """The list that led to a film's page; the whole one where none did, or where its search was forgotten."""
+    """The list that led to a film's page; all films by date where none did, or where its search was forgotten."""
     with suppress(CxrError):
-        return chosen(MultiDict(parse_qsl(request.args.get(LIST, ""))))
-    return Chosen()
+        return chosen(MultiDict(parse_qsl(request.args.get(LIST, ""))), sort="date")
+    return Chosen(wanted=Wanted(sort="date"))
 
 
 def _wanted(given: dict[str, str], text: str) -> Wanted:

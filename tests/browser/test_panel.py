@@ -233,7 +233,7 @@ def test_letters_that_were_switched_off_rest_on_a_film_without_a_viewer_too(
     page.get_by_role("button", name="?", exact=True).click()
     page.locator("#shortcuts").uncheck()
     page.goto(unread_path)
-    key = str(page.locator(".beside a").first.get_attribute("data-key"))
+    key = str(page.locator(".beside a[data-key]").first.get_attribute("data-key"))
     page.keyboard.press(key)
     page.wait_for_timeout(300)
     assert page.url.endswith(unread_path)

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import OpenPage, Shoot
 from tests.desk.desk import Desk
 from tests.desk.drawn_reports import add, report
+from tests.phantom import phantom_png
 
 FINDING = "Hernia"  # above in no other film of the session
 
@@ -17,8 +18,15 @@ def films(served_desk: Desk) -> Iterator[list[str]]:
     """Ids of three films, the most urgent first."""
     store = served_desk.intake.store
     made = [
-        add(store, f"{name}.png", report(Hernia=p, Mass=p / 2), patient="P-K7QD9M2XAB", study="S-2FQ8ZT41LM")
-        for name, p in (("first", 0.9), ("second", 0.8), ("third", 0.7))
+        add(
+            store,
+            f"{name}.png",
+            report(Hernia=p, Mass=p / 2),
+            patient="P-K7QD9M2XAB",
+            study="S-2FQ8ZT41LM",
+            content=phantom_png(256, seed=seed),
+        )
+        for seed, (name, p) in enumerate((("first", 0.9), ("second", 0.8), ("third", 0.7)))
     ]
     yield made
     for film_id in made:

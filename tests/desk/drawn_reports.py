@@ -27,11 +27,17 @@ def report(kind: str = "multilabel", *, refused: bool = False, **probabilities: 
 
 
 def add(
-    store: Store, name: str, read: Report | None = None, patient: str = "", study: str = "", upload: str = "u"
+    store: Store,
+    name: str,
+    read: Report | None = None,
+    patient: str = "",
+    study: str = "",
+    upload: str = "u",
+    content: bytes = b"",
 ) -> str:
     """Id of a film that was taken in, and read unless there is no report."""
     new = NewFilm(name, "PNG", "chestxray14", upload, b"thumbnail", gradcam=False, patient=patient, study=study)
-    claim = store.add(name.encode(), new, lease_s=60)
+    claim = store.add(content or name.encode(), new, lease_s=60)
     if read is not None:
         assert store.begin(claim, 60) and store.finish(claim, read)
     return claim.film_id
