@@ -18,11 +18,12 @@ from cxr.desk.site_settings_values import (
     validated,
     validated_calibration,
     weighed,
+    weight_titles,
 )
 from cxr.desk.trail import audit_log, tells_of
 from cxr.desk.views import intake
 from cxr.desk.visitors import validate_admin, visitor
-from cxr.desk.worklist_urgency import DEFAULT_WEIGHTS, MOST, ORDINARY, WEIGHTS
+from cxr.desk.worklist_urgency import MOST, ORDINARY, WEIGHTS
 from cxr.errors import BadRequest, CxrError, NotFound, SettingError
 from cxr.modelfile import POINT_SETS
 
@@ -161,8 +162,7 @@ def _page(problem: str = "") -> str:
         default=site.environment,
         points=POINT_SETS,
         looks=THEMES,
-        labels=weighed(site.now.readers),
-        weight_defaults=DEFAULT_WEIGHTS,
+        titles=weight_titles(site.now.readers),
         ordinary=ORDINARY,
         most=MOST,
         longest_days=LONGEST_DAYS,

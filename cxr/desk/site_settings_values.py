@@ -1,5 +1,6 @@
 """What a form or a program may send as settings, and what has changed, in words for the audit log."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -8,7 +9,9 @@ from cxr.desk.worklist_urgency import DEFAULT_WEIGHTS, MOST, NOT_READ, ORDINARY,
 from cxr.errors import BadRequest, SettingError
 from cxr.modelfile import POINT_SETS
 from cxr.reading.readers import Readers
+from cxr.reading.report import title_of
 from cxr.reading.site import SHOWN, SiteCalibration
+from cxr.tasks import HEALTHY
 
 LONGEST_DAYS = 36_500
 LARGEST_CALIBRATION = 2 * 2**20  # bytes
@@ -16,8 +19,19 @@ THEMES = {"system": "System", "light": "Light", "dark": "Dark", "dim": "Dim"}
 
 
 def weighed(readers: Readers) -> list[str]:
-    """What has a weight: every label that a model here may find, and films without a reading."""
-    return [NOT_READ, *sorted({label for info in readers.tasks.values() for label in info.labels})]
+    """What has a weight: every label of a model here that raises an alarm, and films without a reading."""
+    return [NOT_READ, *sorted({label for info in readers.tasks.values() for label in info.labels} - HEALTHY)]
+
+
+def weight_titles(readers: Readers) -> dict[str, str]:
+    """What has a weight, and its title; where labels of several tasks have the same title, with their tasks."""
+    titles = {label: "Not read" if label == NOT_READ else title_of(label) for label in weighed(readers)}
+    alike = Counter(titles.values())
+    for label, title in titles.items():
+        if alike[title] > 1:
+            tasks = [task for task, info in readers.tasks.items() if label in info.labels]
+            titles[label] = f"{title} ({', '.join(tasks)})"
+    return titles
 
 
 def validated(sent: Mapping[str, Any], readers: Readers) -> dict[str, Any]:

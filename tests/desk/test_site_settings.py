@@ -207,3 +207,10 @@ def test_the_json_of_a_calibration_is_kept_as_it_came(desk: Desk) -> None:
     assert json.loads(desk.intake.site.now.stored["calibration:chestxray14"]) == json.loads(text)
     assert desk.client.delete("/api/v1/settings/calibration/chestxray14").status_code == 204
     assert desk.client.delete("/api/v1/settings/calibration/chestxray14").status_code == 404
+
+
+def test_labels_of_one_name_are_told_apart_and_healthy_ones_have_no_weight(several: Desk) -> None:
+    page = several.client.get("/settings").text
+    assert "<span>Pneumonia (chestxray14)</span>" in page
+    assert "<span>COVID-19</span>" in page
+    assert 'name="normal"' not in page
