@@ -109,7 +109,7 @@ def measure_loads(film: bytes, work: NDArray[np.float64], options: argparse.Name
 def answers_under(upload: Callable[[], float], films_s: float, films: int) -> NDArray[np.float64]:
     """Seconds from each arrival to its answer (films,); the next film comes whether the last was answered or not."""
     waits = np.random.default_rng(0).exponential(1 / films_s, films)
-    answers = np.zeros(films)
+    answers = np.full(films, np.nan)
 
     def send(number: int) -> None:
         answers[number] = upload()
@@ -120,6 +120,8 @@ def answers_under(upload: Callable[[], float], films_s: float, films: int) -> ND
         sender.start()
     for sender in senders:
         sender.join()
+    if np.isnan(answers).any():
+        raise SystemExit(f"{np.isnan(answers).sum()} of {films} films were not answered; lower --loads.")
     return answers
 
 
