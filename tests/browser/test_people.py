@@ -126,7 +126,7 @@ def test_a_session_that_ends_while_a_film_is_looked_at_costs_nothing(
     form.get_by_label("Your comment on Mass").fill("a nipple")
     form.get_by_role("button", name="Disagree").click()
     expect(form.locator(".state")).to_contain_text("Not saved. The session has ended; nothing is lost. Sign in")
-    assert form.get_by_role("link", name="Sign in").evaluate("link => getComputedStyle(link).display") == "inline"
+    expect(form.get_by_role("link", name="Sign in")).to_have_css("display", "inline")
     shoot(page, "people-film-ended")
     with context.expect_page() as opened:
         form.get_by_role("link", name="Sign in").click()

@@ -81,11 +81,12 @@ def test_the_way_through_the_list_keeps_its_order_and_filters(desk: Desk, film_p
     add(store, "c", report(Effusion=0.9))
     page = desk.client.get("/films?finding=Mass")
     link = unescape(re.findall(r'<h2><a href="([^"]*)">', page.text)[0])
-    assert link == f"/films/{first}?list=finding%3DMass"
+    way = "list=sort%3Durgency%26finding%3DMass"
+    assert link == f"/films/{first}?{way}"
     film = unescape(desk.client.get(link).text)
-    assert f'<a href="/films/{last}?list=finding%3DMass" rel="next"' in film
-    assert '<a href="/films?finding=Mass">List</a>' in film
-    assert f"/films/{first}?finding=Mass&list=finding%3DMass" in film
+    assert f'<a href="/films/{last}?{way}" rel="next"' in film
+    assert '<a href="/films?sort=urgency&finding=Mass">List</a>' in film
+    assert f"/films/{first}?finding=Mass&{way}" in film
     gone = desk.client.post(f"/films/{first}/delete?list=finding%3DMass", data={"csrf_token": desk.token()})
     assert gone.location == "/films?finding=Mass"
     assert desk.client.get(f"/films/{last}?list=nonsense%3D1%26%00").status_code == 200
