@@ -44,8 +44,8 @@ WINGS = {
         "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
-        "extensions", "faults", "migrations", "sqlite", "postgresql", "tables", "people_tables", "audit", "tries",
-        "people", "sessions", "visitors", "trail", "worklist_tables", "site_settings_rows", "worklist_urgency",
+        "extensions", "days", "faults", "migrations", "sqlite", "postgresql", "tables", "people_tables", "audit",
+        "tries", "people", "sessions", "visitors", "trail", "worklist_tables", "site_settings_rows", "worklist_urgency",
         "worklist_rows", "worklist_patients", "worklist_searches", "worklist",
         "answers", "keys", "scores", "storage", "store", "instance", "backup", "heatmap_files", "retention",
         "site_settings", "pictures", "intake", "zips", "uploads", "views", "forms", "cards", "site_settings_values",

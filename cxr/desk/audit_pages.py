@@ -1,10 +1,9 @@
 """The page of the audit log, and the log as a table, for admins."""
 
-from datetime import UTC, date, datetime, timedelta
-
 from flask import Blueprint, Response, render_template, request
 
 from cxr.desk.audit import AuditLog, AuditRow, Wanted, to_csv
+from cxr.desk.days import end_of, start_of
 from cxr.desk.trail import AUDITED, audit_log
 from cxr.desk.visitors import validate_admin
 from cxr.errors import BadRequest
@@ -40,25 +39,8 @@ def audit_rows() -> tuple[list[AuditRow], int | None]:
 
 def _wanted() -> Wanted:
     person, film, action = (request.args.get(name, "").strip() for name in ("person", "film", "action"))
-    until = _day("until")
-    return Wanted(person.casefold(), action, film, _start_of(_day("since")), _start_of(until and _next(until)))
-
-
-def _day(name: str) -> date | None:
-    """A day of UTC. Raises BadRequest."""
-    text = request.args.get(name, "")
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise BadRequest(f"{name} is {text[:32]!r}; write a day as 2026-11-21.") from None
-
-
-def _next(day: date) -> date:
-    return day + timedelta(days=1) if day < date.max else day
-
-
-def _start_of(day: date | None) -> float | None:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() if day else None
+    since, until = (request.args.get(name, "") for name in ("since", "until"))
+    return Wanted(person.casefold(), action, film, start_of("since", since), end_of("until", until))
 
 
 def _before() -> int | None:

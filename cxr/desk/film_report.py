@@ -10,7 +10,7 @@ from cxr.desk.views import interval, marked, moment, percent
 from cxr.reading.report import Finding, Report, title_of
 from cxr.reading.table import columns, row
 
-FORMULA_SIGNS = ("=", "+", "-", "@")  # a spreadsheet would run a name that begins with one
+FORMULA_SIGNS = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,14 @@ def _head(answer: Answer) -> str:
 
 def film_csv(film: FilmRow, report: Report) -> str:
     """A heading and one row, in the columns of `python -m cxr predict --csv`."""
-    name = film.name
-    safe = f"'{name}" if name.startswith(FORMULA_SIGNS) else name
     out = io.StringIO(newline="")
     table = csv.DictWriter(out, columns(finding.label for finding in report.findings))
     table.writeheader()
     error = marked(film) + film.error
-    table.writerow(row(safe, film.task, report.model.sha256, report.findings, error))
+    table.writerow(row(safe_cell(film.name), film.task, report.model.sha256, report.findings, error))
     return out.getvalue()
+
+
+def safe_cell(text: str) -> str:
+    """For a table: a spreadsheet would run a text that begins like a formula."""
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text

@@ -17,7 +17,6 @@ from cxr.desk.site_settings_values import (
     changes,
     validated,
     validated_calibration,
-    weighed,
     weight_titles,
 )
 from cxr.desk.trail import audit_log, tells_of
@@ -50,7 +49,7 @@ def change() -> AnyResponse:
 
 @site_pages.post("/settings/weights")
 def change_weights() -> AnyResponse:
-    labels = weighed(intake().readers)
+    labels = list(weight_titles(intake().readers))
     sent = {
         label: count(f"The weight of {label}", weight) for label, weight in zip(labels, fields(*labels), strict=True)
     }
@@ -143,7 +142,7 @@ def _json(now: InForce) -> dict[str, Any]:
         for task, site in now.calibrations.items()
     }
     plain = {name: now.value(name) for name in PLAIN}
-    weights = {label: now.weights.get(label, ORDINARY) for label in weighed(now.readers)}
+    weights = {label: now.weights.get(label, ORDINARY) for label in weight_titles(now.readers)}
     set_here = [name for name in (*PLAIN, WEIGHTS) if name in now.stored]
     return {
         **plain,

@@ -1,6 +1,5 @@
 """What a form or a program may send as settings, and what has changed, in words for the audit log."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -9,29 +8,16 @@ from cxr.desk.worklist_urgency import DEFAULT_WEIGHTS, MOST, NOT_READ, ORDINARY,
 from cxr.errors import BadRequest, SettingError
 from cxr.modelfile import POINT_SETS
 from cxr.reading.readers import Readers
-from cxr.reading.report import title_of
 from cxr.reading.site import SHOWN, SiteCalibration
-from cxr.tasks import HEALTHY
 
 LONGEST_DAYS = 36_500
 LARGEST_CALIBRATION = 2 * 2**20  # bytes
 THEMES = {"system": "System", "light": "Light", "dark": "Dark", "dim": "Dim"}
 
 
-def weighed(readers: Readers) -> list[str]:
-    """What has a weight: every label of a model here that raises an alarm, and films without a reading."""
-    return [NOT_READ, *sorted({label for info in readers.tasks.values() for label in info.labels} - HEALTHY)]
-
-
 def weight_titles(readers: Readers) -> dict[str, str]:
-    """What has a weight, and its title; where labels of several tasks have the same title, with their tasks."""
-    titles = {label: "Not read" if label == NOT_READ else title_of(label) for label in weighed(readers)}
-    alike = Counter(titles.values())
-    for label, title in titles.items():
-        if alike[title] > 1:
-            tasks = [task for task, info in readers.tasks.items() if label in info.labels]
-            titles[label] = f"{title} ({', '.join(tasks)})"
-    return titles
+    """What has a weight, and its title: labels that raise an alarm, and films without a reading."""
+    return {NOT_READ: "Not read", **readers.alarm_titles}
 
 
 def validated(sent: Mapping[str, Any], readers: Readers) -> dict[str, Any]:
@@ -41,7 +27,7 @@ def validated(sent: Mapping[str, Any], readers: Readers) -> dict[str, Any]:
         POINTS: lambda value: _one_of(POINTS, value, tuple(POINT_SETS)),
         THEME: lambda value: _one_of(THEME, value, tuple(THEMES)),
         DAYS: lambda value: _whole(DAYS, value, LONGEST_DAYS),
-        WEIGHTS: lambda value: _weights(value, weighed(readers)),
+        WEIGHTS: lambda value: _weights(value, list(weight_titles(readers))),
     }
     if stray := sorted(set(sent) - set(checks)):
         raise BadRequest(f"There is no setting {str(stray[0])[:32]!r} here; send some of {', '.join(checks)}.")

@@ -6,7 +6,7 @@ at the end of the list as at its beginning, and films that come meanwhile neithe
 
 import json
 from dataclasses import dataclass
-from math import exp, isfinite, log
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, tuple_
@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 from cxr.desk.tables import FilmRow, ReportRow, reading
 from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
 from cxr.errors import NotFound
+from cxr.reading.report import log_odds, share_of
 
 Column = InstrumentedAttribute[Any]
 Key = tuple[Column, ...]
@@ -89,15 +90,14 @@ class Line:
     @property
     def bar(self) -> float | None:
         """Percent of the top finding's bar, 50 at its operating point; None where there is nothing to compare with."""
-        return None if self.place.margin is None else round(100 * _share(self.place.margin), 1)
+        return None if self.place.margin is None else round(100 * share_of(self.place.margin), 1)
 
     @property
     def point(self) -> float | None:
         """The operating point of the top finding."""
         if self.place.margin is None or self.film.report is None:
             return None
-        probability = min(max(self.film.report.top_probability, 1e-7), 1 - 1e-7)
-        return _share(log(probability / (1 - probability)) - self.place.margin)
+        return share_of(log_odds(self.film.report.top_probability) - self.place.margin)
 
 
 @dataclass(frozen=True)
@@ -186,10 +186,6 @@ def _by_film(
     for film, value in session.execute(select(film_id, text).where(film_id.in_(ids)).order_by(order)):
         found[film] = (*found.get(film, ()), value)
     return found
-
-
-def _share(log_odds: float) -> float:
-    return 1 / (1 + exp(-log_odds))
 
 
 def _key(order: Key, place: WorklistRow) -> tuple[Any, ...]:

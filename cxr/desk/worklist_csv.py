@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, stream_with_context
 
 from cxr.desk.audit import Entry
-from cxr.desk.film_report import FORMULA_SIGNS
+from cxr.desk.film_report import safe_cell
 from cxr.desk.trail import audit_log, tells_of
 from cxr.desk.views import intake, task_of
 from cxr.desk.visitors import visitor
@@ -61,15 +61,10 @@ def _about(line: Line) -> list[Any]:
     above = ";".join(line.above)
     top = [report.top_label, report.top_probability] if report and report.top_label else ["", ""]
     return [
-        film.id, _safe(film.name), line.place.patient, line.place.study, _iso(film.created_at), _iso(film.read_at),
+        film.id, safe_cell(film.name), line.place.patient, line.place.study, _iso(film.created_at), _iso(film.read_at),
         film.state, film.error, film.task, report.model_sha256 if report else "", *top, above,
-        round(line.place.urgency, 3), _safe(";".join(line.answered_by)),
+        round(line.place.urgency, 3), safe_cell(";".join(line.answered_by)),
     ]  # fmt: skip
-
-
-def _safe(text: str) -> str:
-    """A spreadsheet would run a text that begins like a formula."""
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 
 def _iso(seconds: float | None) -> str:

@@ -78,9 +78,8 @@ def _stay_in_list(endpoint: str, values: dict[str, Any]) -> None:
 def _choices() -> dict[str, list[tuple[str, str]]]:
     """Values and words of each select."""
     readers = intake().readers
-    labels = sorted({label for info in readers.tasks.values() for label in info.labels})
     return {
-        "finding": [(label, label.replace("_", " ").capitalize()) for label in labels],
+        "finding": list(readers.alarm_titles.items()),
         "state": [(state.value, state.value.capitalize()) for state in STATES],
         "task": [(task, info.title) for task, info in readers.tasks.items()],
         "answered": [(NOBODY, "by nobody"), (ANYBODY, "by anybody")],

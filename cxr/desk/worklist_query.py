@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from flask import request
 from werkzeug.datastructures import MultiDict
 
+from cxr.desk.days import end_of, start_of
 from cxr.desk.tables import State
 from cxr.desk.views import intake
 from cxr.desk.visitors import visitor
@@ -79,15 +79,14 @@ def chosen_of_list() -> Chosen:
 
 
 def _wanted(given: dict[str, str], text: str) -> Wanted:
-    until = _day("to", given.get("to", ""))
     return Wanted(
         sort=given["sort"],
         finding=given.get("finding", ""),
         state=given.get("state", ""),
         task=given.get("task", ""),
         answered=_answered(given.get("answered", "")),
-        since=_start_of(_day("from", given.get("from", ""))),
-        until=_start_of(until and _next(until)),
+        since=start_of("from", given.get("from", "")),
+        until=end_of("to", given.get("to", "")),
         patient=given.get("patient", ""),
         words=tuple(normalised(text).split()),
         or_patient=intake().pseudonyms.patient(text),
@@ -114,19 +113,3 @@ def _answered(value: str) -> str:
     if value and value not in (NOBODY, ANYBODY) and not value.startswith(BY):
         raise BadRequest(f"answered is {value[:32]!r}; choose {NOBODY}, {ANYBODY}, or {BY} and a name.")
     return value
-
-
-def _day(name: str, text: str) -> date | None:
-    """A day of UTC. Raises BadRequest."""
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise BadRequest(f"{name} is {text[:32]!r}; write a day as 2026-11-21.") from None
-
-
-def _next(day: date) -> date:
-    return day + timedelta(days=1) if day < date.max else day
-
-
-def _start_of(day: date | None) -> float | None:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() if day else None

@@ -1,6 +1,7 @@
 """Several models in one process: the reader of each task, loaded when it is first asked for."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from cxr.modelfile import ModelInfo
 from cxr.reading.derived import SOURCES, DerivedEngine, derived_info
 from cxr.reading.engine import WEIGHTS, Engine, read_info, sha256_of
 from cxr.reading.reader import Reader, points_of
+from cxr.reading.report import title_of
 from cxr.reading.site import SiteCalibration, site_calibrations
 from cxr.settings import Settings
+from cxr.tasks import HEALTHY
 
 FIRST_TASK = "chestxray14"  # the default where no model file is given
 
@@ -118,6 +121,18 @@ class Readers:
     def tasks(self) -> dict[str, ModelInfo]:
         """What is served, by task; the default first."""
         return {task: model.info for task, model in self._models.items()}
+
+    @property
+    def alarm_titles(self) -> dict[str, str]:
+        """Labels that raise an alarm, in order, and their titles; with their tasks where titles are alike."""
+        labels = {label for info in self.tasks.values() for label in info.labels} - HEALTHY
+        titles = {label: title_of(label) for label in sorted(labels)}
+        alike = Counter(titles.values())
+        for label, title in titles.items():
+            if alike[title] > 1:
+                tasks = [task for task, info in self.tasks.items() if label in info.labels]
+                titles[label] = f"{title} ({', '.join(tasks)})"
+        return titles
 
     def sha256_of(self, task: str) -> str:
         """Of the file that serves `task`."""

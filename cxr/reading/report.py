@@ -44,7 +44,7 @@ class Finding:
     def margin(self) -> float | None:
         """Log odds by which the probability lies above the operating point; None without one."""
         point = self.operating_point
-        return None if point is None else _logit(self.probability) - _logit(point.threshold)
+        return None if point is None else log_odds(self.probability) - log_odds(point.threshold)
 
 
 def title_of(label: str) -> str:
@@ -179,7 +179,7 @@ class Report:
         """
         if self.model.multiclass:
             return finding.probability
-        return 0.0 if finding.margin is None else 1 / (1 + math.exp(-finding.margin))
+        return 0.0 if finding.margin is None else share_of(finding.margin)
 
     def uncalibrated(self) -> list[Finding]:
         """The findings without an operating point, which are never above."""
@@ -277,7 +277,13 @@ def _below_its_point(finding: Finding) -> float:
     return math.inf if finding.margin is None else -finding.margin
 
 
-def _logit(probability: float) -> float:
+def share_of(log_odds: float) -> float:
+    """In [0, 1]; of a margin over an operating point it is the length of a finding's bar, 0.5 at the point."""
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def log_odds(probability: float) -> float:
+    """Finite: as of at least 1e-7 and at most 1 - 1e-7."""
     clipped = min(max(probability, 1e-7), 1 - 1e-7)
     return float(np.log(clipped / (1 - clipped)))
 
