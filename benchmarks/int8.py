@@ -28,8 +28,9 @@ from cxr.films.read import read_film  # noqa: E402
 from cxr.learning.supply import Supply  # noqa: E402
 from cxr.metrics import mean_auroc  # noqa: E402
 from cxr.modelfile import OUTPUTS, ModelInfo  # noqa: E402
-from cxr.reading.engine import SHIPPED, read_info  # noqa: E402
-from cxr.reading.engine_openvino import Compiled, read_network  # noqa: E402
+from cxr.reading.engine import SHIPPED  # noqa: E402
+from cxr.reading.engine_openvino import Compiled  # noqa: E402
+from cxr.reading.exported import Exported  # noqa: E402
 from cxr.tasks import TASKS, Recipe  # noqa: E402
 
 CALIBRATION_FILMS = 100
@@ -46,17 +47,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="use N validation films, evenly spread")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures there")
     options = parser.parse_args()
-    info = read_info(options.model)
+    info = Exported.read(options.model).info
     training, validation = _tables(info, options.data)
     rows = np.linspace(0, len(validation) - 1, min(options.limit or len(validation), len(validation))).astype(int)
     validation = validation.take(rows)
     films = [_prepared(path, info) for path in tqdm(validation.paths, "validation films")]
     few = training.take(np.linspace(0, len(training) - 1, CALIBRATION_FILMS).astype(int))
     calibrating = [_prepared(path, info) for path in few.paths]
-    plain = answers(read_network(options.model), films)
+    plain = answers(Exported.read(options.model).network, films)
     figures = []
     for variant in VARIANTS:
-        quantised = answers(quantise(read_network(options.model), calibrating, *VARIANTS[variant]), films)
+        quantised = answers(quantise(Exported.read(options.model).network, calibrating, *VARIANTS[variant]), films)
         figures.append({"variant": variant, "films": len(films), **compare(info, plain, quantised, validation.labels)})
         print(json.dumps(figures[-1]), flush=True)
         if figures[-1]["holds"]:

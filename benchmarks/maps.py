@@ -27,7 +27,8 @@ from cxr.learning.models import FilmNet, build
 from cxr.modelfile import DEFAULT_MAPS, MAPS, OUTPUTS
 from cxr.reading.engine import cores
 from cxr.reading.engine_onnxruntime import Session
-from cxr.reading.engine_openvino import Compiled, precision_of, read_network
+from cxr.reading.engine_openvino import Compiled, precision_of
+from cxr.reading.exported import Exported
 
 LABELS = 14
 ARCH, POOLING = "resnet50v2", "lse"  # those of the shipped model
@@ -110,7 +111,7 @@ def _contenders(
     array, looking = films.numpy(), Looking(net, "gradcam")
     packaged_net = copy.deepcopy(net)
     package = GradCAM(model=packaged_net, target_layers=[packaged_net.trunk])
-    session = Session(files["gradcam"], "f32", cores())
+    session = Session(Exported.read(files["gradcam"]), "f32", cores())
     _hold_equal(expected, [part.numpy() for part in _without_gradients(looking, films[:1])[:2]])
     _hold_equal(expected, session.run(array[:1], OUTPUTS[:2]))
     return {
@@ -134,7 +135,7 @@ def _precisions() -> list[str]:
 def _openvino(
     files: dict[str, Path], films: NDArray[np.float32], precision: str, expected: list[NDArray[np.float32]]
 ) -> Iterator[tuple[str, Call]]:
-    networks = {method: read_network(file) for method, file in files.items()}
+    networks = {method: Exported.read(file).network for method, file in files.items()}
     plain = openvino.Model([networks["gradcam"].output("logits")], networks["gradcam"].get_parameters())
     alone = Compiled(plain, precision, 0)
     yield f"OpenVINO {precision}, {ALONE}", lambda: alone.run(films, ("logits",))

@@ -39,9 +39,9 @@ WINGS = {
         "check_training", "check_command",
     ),
     "cxr.reading": (
-        "engine_cache", "engine_openvino", "engine_onnxruntime", "engine", "site", "derived", "report", "table",
-        "check", "preparation", "reader", "readers", "labels", "outcomes", "archive_sources", "archive_decoders",
-        "archive_tables", "archive", "archive_ray",
+        "exported", "engine_cache", "engine_openvino", "engine_onnxruntime", "engine", "site", "derived", "report",
+        "table", "check", "preparation", "reader", "readers", "labels", "outcomes", "archive_sources",
+        "archive_decoders", "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
         "extensions", "days", "faults", "migrations", "sqlite", "postgresql", "tables", "people_tables", "audit",

@@ -37,14 +37,14 @@ def run(options: argparse.Namespace) -> int:
 
     from cxr.cards.card import card_file, make
     from cxr.cards.measured import Measured
-    from cxr.reading.engine import read_info, sha256_of
+    from cxr.reading.exported import Exported
 
-    info = read_info(options.model)
+    model = Exported.read(options.model)
     report = options.report or _measure(options)
     measured = Measured.read(report)
     if options.control:
         measured = replace(measured, controls=Measured.read(options.control).as_controls())
-    card = make(info.name, sha256_of(options.model), measured)
+    card = make(model.info.name, model.sha256, measured)
     out = card_file(options.model)
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         part.replace(out)
     except OSError as error:
         raise BadRequest(f"{out} cannot be written ({error.strerror}).") from error
-    print(f"{out}\nThe desk shows it under /models, the terminal by `python -m cxr models {info.task}`.")
+    print(f"{out}\nThe desk shows it under /models, the terminal by `python -m cxr models {model.info.task}`.")
     return 0
 
 

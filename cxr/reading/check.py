@@ -12,7 +12,8 @@ from cxr.films.header import header_reasons
 from cxr.films.prepare import fit_square
 from cxr.films.reasons import REFUSE, Reason, because
 from cxr.reading.engine import WEIGHTS, validate_finite
-from cxr.reading.engine_openvino import Compiled, metadata_of, read_network
+from cxr.reading.engine_openvino import Compiled
+from cxr.reading.exported import Exported
 from cxr.tasks import TASKS
 
 CHECK_FILE = WEIGHTS / "check" / "film.onnx"
@@ -36,10 +37,10 @@ class FilmChecker:
 
     def __init__(self, file: Path = CHECK_FILE):
         """Raises ModelFileError when the file is missing, damaged, or no film check."""
-        network = read_network(file)
-        self.info = CheckInfo.from_json(metadata_of(network, CHECK_KEY, file))
+        exported = Exported.read(file)
+        self.info = CheckInfo.from_json(exported.text(CHECK_KEY))
         # Always in f32 and by one thread: it takes a millisecond, and nobody should have to ask how exact it is.
-        self._compiled = Compiled(network, "f32", threads=1)
+        self._compiled = Compiled(exported.network, "f32", threads=1)
 
     def reasons(self, film: Film, task: str, distance: float) -> tuple[Reason, ...]:
         """All that speaks against reading `film` with a model of `task`, which measured `distance`; refusals first."""

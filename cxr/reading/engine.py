@@ -1,22 +1,20 @@
 """Array in, outputs out: an exported model run by OpenVINO or ONNX Runtime, with its precision stated."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
-from cxr.errors import EngineFault, ModelFileError
-from cxr.modelfile import METADATA_KEY, OUTPUTS, ModelInfo
+from cxr.errors import EngineFault
+from cxr.modelfile import OUTPUTS
 from cxr.reading.engine_cache import cache_folder
 from cxr.reading.engine_onnxruntime import Session
-from cxr.reading.engine_openvino import Compiled, metadata_of, precision_of, read_network
+from cxr.reading.engine_openvino import Compiled, precision_of
+from cxr.reading.exported import Exported
 from cxr.settings import Settings
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"  # the models that come with the project
@@ -55,17 +53,12 @@ class Engine:
             SettingError: the engine of the settings is not installed, or cannot calculate in their precision.
         """
         settings = settings or Settings()
-        self.model = model
-        network = read_network(model)
-        self.info = _read_info(network, model)
-        self._network = RUNTIMES[settings.engine](model, network, settings, throughput)
+        exported = Exported.read(model)
+        self.info = exported.info
+        self.sha256 = exported.sha256  # of the model file: which weights answered
+        self._network = RUNTIMES[settings.engine](exported, settings, throughput)
         self.precision, self.version = self._network.precision, self._network.version
         self.at_once = self._network.at_once  # films that run at the same time, asked from as many threads
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the model file: which weights answered."""
-        return sha256_of(self.model)
 
     def run(self, films: NDArray[np.float32]) -> Outputs:
         """Prepared films (N, C, S, S) -> outputs. Raises EngineFault when one of them is not finite."""
@@ -74,22 +67,22 @@ class Engine:
         return Outputs(logits, maps, distance)
 
 
-def _with_openvino(model: Path, network: openvino.Model, settings: Settings, throughput: bool) -> Network:
+def _with_openvino(model: Exported, settings: Settings, throughput: bool) -> Network:
     folder = cache_folder(settings)
     return Compiled(
-        network,
+        model.network,
         precision_of(settings.precision),
         _threads(settings),
         throughput=throughput,
-        kept=(folder, sha256_of(model)) if folder else None,
+        kept=(folder, model.sha256) if folder else None,
     )
 
 
-def _with_onnxruntime(model: Path, network: openvino.Model, settings: Settings, throughput: bool) -> Network:
+def _with_onnxruntime(model: Exported, settings: Settings, throughput: bool) -> Network:
     return Session(model, settings.precision, _threads(settings) or cores(), throughput=throughput)
 
 
-RUNTIMES: dict[str, Callable[[Path, openvino.Model, Settings, bool], Network]] = {
+RUNTIMES: dict[str, Callable[[Exported, Settings, bool], Network]] = {
     "openvino": _with_openvino,
     "onnxruntime": _with_onnxruntime,
 }
@@ -102,26 +95,6 @@ def validate_finite(outputs: tuple[NDArray[np.float32], ...], version: str) -> N
             f"The engine ({version}) gave numbers that are not finite, so there is no answer. Read the film with "
             "CXR_PRECISION=f32 or another CXR_ENGINE; if that is of no help, export the model again."
         )
-
-
-def sha256_of(model: Path) -> str:
-    return hashlib.sha256(model.read_bytes()).hexdigest()
-
-
-def read_info(model: Path) -> ModelInfo:
-    """What `model` says about itself, without compiling it. Raises ModelFileError as Engine does."""
-    return _read_info(read_network(model), model)
-
-
-def _read_info(network: openvino.Model, model: Path) -> ModelInfo:
-    names = {name for output in network.outputs for name in output.names}
-    text = metadata_of(network, METADATA_KEY, model)
-    if not names.issuperset(OUTPUTS):
-        raise ModelFileError(f"{model.name} has outputs {sorted(names)}, not {list(OUTPUTS)}; export it again.")
-    try:
-        return ModelInfo.from_json(text)
-    except ModelFileError as error:
-        raise ModelFileError(f"{model.name}: {error}") from error
 
 
 def cores() -> int:

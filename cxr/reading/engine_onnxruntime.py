@@ -1,12 +1,12 @@
 """Networks run by ONNX Runtime: the second engine, on an NVIDIA GPU where its package for those is installed."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cxr.errors import ModelFileError, SettingError
+from cxr.reading.exported import Exported
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # TF32 would keep 10 bits of each product's factors, where f32 is what is stated.
@@ -16,7 +16,7 @@ PROVIDERS = {CUDA: {"use_tf32": "0"}, CPU: {}}  # the first that is there
 class Session:
     """A network ready to run, always in f32. `run` may be called from several threads at once."""
 
-    def __init__(self, model: Path, precision: str, threads: int, *, throughput: bool = False):
+    def __init__(self, model: Exported, precision: str, threads: int, *, throughput: bool = False):
         """`throughput`: each caller's film has a thread to itself, else one film has all `threads`.
 
         Raises:
@@ -29,7 +29,7 @@ class Session:
         available = [(name, PROVIDERS[name]) for name in PROVIDERS if name in runtime.get_available_providers()]
         options = _options(runtime, 1 if throughput else threads)
         try:
-            self._session = runtime.InferenceSession(model, options, providers=available)
+            self._session = runtime.InferenceSession(model.content, options, providers=available)
         except Exception as error:  # its errors have no family
             raise ModelFileError(
                 f"ONNX Runtime cannot read {model.name} ({error}); try CXR_ENGINE=openvino."

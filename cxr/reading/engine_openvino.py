@@ -1,4 +1,4 @@
-"""Networks run by OpenVINO: read from a file, compiled for this processor, and kept compiled on disk."""
+"""Networks run by OpenVINO: compiled for this processor, and kept compiled on disk."""
 
 import logging
 from collections import deque
@@ -10,7 +10,6 @@ import openvino
 from numpy.typing import NDArray
 from openvino.passes import ConstantFolding, Manager
 
-from cxr.errors import ModelFileError
 from cxr.reading import engine_cache
 
 CPU_FLAGS = Path("/proc/cpuinfo")
@@ -109,26 +108,3 @@ def _cpu_flags() -> set[str]:
     """What the processor can do, as Linux tells it; empty elsewhere."""
     lines = CPU_FLAGS.read_text().splitlines() if CPU_FLAGS.exists() else []
     return set(next((line for line in lines if line.startswith(("flags", "Features"))), "").split())
-
-
-def read_network(model: Path) -> openvino.Model:
-    try:
-        model.open("rb").close()
-        return openvino.Core().read_model(model)
-    except OSError as error:
-        raise ModelFileError(
-            f"The model file {model.name!r} cannot be opened ({error.strerror}); give an exported .onnx file with "
-            "--model."
-        ) from error
-    except RuntimeError as error:
-        raise ModelFileError(
-            f"The model file {model.name} cannot be read: it is damaged or not an ONNX file; copy or export it again."
-        ) from error
-
-
-def metadata_of(network: openvino.Model, key: str, model: Path) -> str:
-    """The text under `key` in the file `model`. Raises ModelFileError without it."""
-    try:
-        return str(network.get_rt_info(["framework", key]).astype(str))
-    except RuntimeError as error:
-        raise ModelFileError(f"{model.name} was not exported by this project; use `python -m cxr export`.") from error

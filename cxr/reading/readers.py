@@ -10,7 +10,8 @@ from cxr.cards.card import Described, describe
 from cxr.errors import BadRequest, ModelFileError, SettingError
 from cxr.modelfile import ModelInfo
 from cxr.reading.derived import SOURCES, DerivedEngine, derived_info
-from cxr.reading.engine import WEIGHTS, Engine, read_info, sha256_of
+from cxr.reading.engine import WEIGHTS, Engine
+from cxr.reading.exported import Exported
 from cxr.reading.reader import Reader, points_of
 from cxr.reading.report import title_of
 from cxr.reading.site import SiteCalibration, site_calibrations
@@ -192,12 +193,13 @@ def _by_task(files: Iterable[Path]) -> dict[str, Model]:
     """In the order of the files. Raises SettingError when two are models of one task."""
     models: dict[str, Model] = {}
     for file in dict.fromkeys(files):
-        info = read_info(file)
+        exported = Exported.read(file)
+        info = exported.info
         if info.task in models:
             raise SettingError(
                 f"{models[info.task].file} and {file} are both models of the task {info.task}; give one of them."
             )
-        models[info.task] = Model(file, info, sha256_of(file), own=info)
+        models[info.task] = Model(file, info, exported.sha256, own=info)
     return models
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import waitress
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cxr.cards.card import card_file
 from cxr.desk.pictures import thumbnail_jpeg
@@ -32,6 +32,9 @@ FLAGS = [
 ]  # fmt: skip
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 REPORT_CSP = "addEventListener('securitypolicyviolation', e => console.error(`CSP ${e.violatedDirective}`))"
+
+PATIENCE_MS = 20_000  # other tests take the processor meanwhile
+expect.set_options(timeout=PATIENCE_MS)
 
 OpenPage = Callable[..., Page]
 Shoot = Callable[[Page, str], None]
@@ -79,7 +82,7 @@ def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
         contexts.append(context)
         context.add_init_script(REPORT_CSP)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(path)

@@ -40,7 +40,8 @@ def address(department: Department) -> Iterator[str]:
 def _sign_in(page: Page, name: str = "anna", password: str = PASSWORD) -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    with page.expect_event("load"):  # what stands on the next page works when its scripts are there
+        page.get_by_role("button", name="Sign in").click()
 
 
 def test_somebody_signs_in_is_led_back_and_signs_out(open_page: Callable[..., Page]) -> None:

@@ -12,7 +12,8 @@ from cxr.cards.formats import to_markdown
 from cxr.cards.measured import Interval, Measured, Subject, plain, typed
 from cxr.cards.sections import sections, title_of
 from cxr.errors import ModelFileError, TrainingDataError
-from cxr.reading.engine import WEIGHTS, read_info, sha256_of
+from cxr.reading.engine import WEIGHTS
+from cxr.reading.exported import Exported
 from tests.cards.measured import CARD, MEASURED, SHA
 from tests.reading.tiny import tiny_info
 
@@ -81,12 +82,14 @@ def test_what_is_no_report_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", sorted(WEIGHTS.glob("*.card.json")), ids=lambda file: file.name)
 def test_shipped_cards_are_of_the_shipped_files(file: Path) -> None:
     model = file.with_name(file.name.replace(".card.json", ".onnx"))
-    assert read(file, sha256_of(model)).measured.task == read_info(model).task
+    exported = Exported.read(model)
+    assert read(file, exported.sha256).measured.task == exported.info.task
 
 
 @pytest.mark.parametrize("model", sorted(WEIGHTS.glob("*.onnx")), ids=lambda file: file.name)
 def test_the_document_of_a_shipped_model_is_its_card(model: Path) -> None:
-    found = describe(model, read_info(model), sha256_of(model))
+    exported = Exported.read(model)
+    found = describe(model, exported.info, exported.sha256)
     document = ROOT / "docs" / "models" / f"{model.stem}.md"
     remedy = f"python -m cxr models {found.info.task} --markdown > docs/models/{model.stem}.md"
     assert document.read_text() == to_markdown(title_of(found), sections(found)), remedy

@@ -11,7 +11,7 @@ import pytest
 
 from cxr.cli import main
 from cxr.films.film import Film
-from cxr.reading.engine import sha256_of
+from cxr.reading.exported import Exported
 from cxr.reading.reader import Reader
 from cxr.scaling import fit_platt
 from tests.phantom import phantom_png
@@ -73,7 +73,11 @@ def test_labels_of_enough_patients_are_calibrated_on_the_sites_films_and_the_oth
     column = Reader.load(adults).info.labels.index("Mass")
     slope, intercept = fit_platt(seen[:, column], mass)
     assert made["platt"] == {"Mass": {"slope": pytest.approx(slope), "intercept": pytest.approx(intercept)}}
-    assert (made["model"], made["sha256"], made["task"]) == ("tiny chestxray8", sha256_of(adults), "chestxray8")
+    assert (made["model"], made["sha256"], made["task"]) == (
+        "tiny chestxray8",
+        Exported.read(adults).sha256,
+        "chestxray8",
+    )
     assert {key: made["sample"][key] for key in ("films", "patients", "labels")} == {
         "films": 40, "patients": 20, "labels": ["Mass"],
     }  # fmt: skip

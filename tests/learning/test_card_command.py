@@ -9,7 +9,7 @@ import pytest
 from cxr.cards.card import card_file, read
 from cxr.cli import main
 from cxr.learning.datasets import read_data_set
-from cxr.reading.engine import sha256_of
+from cxr.reading.exported import Exported
 from cxr.tasks import TASKS, Recipe
 from tests.reading.tiny import tiny_info, write_model
 
@@ -34,7 +34,7 @@ def test_a_measured_model_has_a_card(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     assert main(["card", str(model), "--data", str(nih_folder), "--out", str(tmp_path / "report")]) == 0
-    measured = read(card_file(model), sha256_of(model)).measured
+    measured = read(card_file(model), Exported.read(model).sha256).measured
     assert [(each.part, each.films) for each in measured.populations] == [
         ("training", 12), ("validation", 4), ("test", 8),
     ]  # fmt: skip

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -10,7 +11,7 @@ import pytest
 
 from cxr.errors import EngineFault, SettingError
 from cxr.reading import engine_cache
-from cxr.reading.engine import RUNTIMES, SHIPPED, Engine
+from cxr.reading.engine import RUNTIMES, SHIPPED, Engine, Network
 from cxr.settings import Settings
 from tests.phantom import draw_phantom
 from tests.reading.tiny import SIDE, tiny_model
@@ -59,6 +60,22 @@ def test_an_engine_that_is_not_installed_is_named(model: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(SettingError, match="pip install onnxruntime"):
         Engine(model, Settings(engine="onnxruntime"))
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_what_was_hashed_runs_when_the_file_is_replaced_meanwhile(
+    name: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_model, expected = RUNTIMES[name], Engine(model)
+
+    def after_a_release(*given: Any) -> Network:
+        tiny_model(model, "covid3", [5.0, 0.0, 0.0], [0.0, 2.0, 3.0])
+        return compile_model(*given)
+
+    monkeypatch.setitem(RUNTIMES, name, after_a_release)
+    engine = Engine(model, Settings(engine=name, cache_path=str(tmp_path / "cache")))
+    assert engine.sha256 == expected.sha256
+    np.testing.assert_allclose(engine.run(TINY).logits, expected.run(TINY).logits)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)

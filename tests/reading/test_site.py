@@ -12,7 +12,7 @@ import pytest
 from cxr.errors import ModelFileError, SettingError
 from cxr.films.film import Film, Metadata
 from cxr.modelfile import OperatingPoint, Platt, SiteSample
-from cxr.reading.engine import sha256_of
+from cxr.reading.exported import Exported
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.reading.site import SiteCalibration
@@ -30,7 +30,7 @@ DRAWS = ((0.5, -4.0), (0.5, -2.0))
 
 def site(file: Path, task: str = "chestxray8", label: str = "Mass", **changes: Any) -> SiteCalibration:
     made = SiteCalibration(
-        "tiny", sha256_of(file), task, dataclasses.replace(SAMPLE, labels=(label,)),
+        "tiny", Exported.read(file).sha256, task, dataclasses.replace(SAMPLE, labels=(label,)),
         {label: Platt(0.5, -3.0)}, {name: {label: POINT} for name in SETS}, {label: DRAWS},
     )  # fmt: skip
     return dataclasses.replace(made, **changes)
