@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cxr.learning.memory import keep_memory
+from cxr.memory import keep_memory
 
 if __name__ == "__main__":
     keep_memory()  # before torch is imported

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 def main() -> int:
     began = time.monotonic()  # before the imports, which take seconds of the budget
-    from cxr.learning.memory import keep_memory
+    from cxr.memory import keep_memory
 
     keep_memory()
     from cxr.learning.remote_command import run

@@ -30,7 +30,7 @@ WINGS = {
     ),
     "cxr.cards": ("measured", "sources", "retraining", "card", "blocks", "pictures", "results", "sections", "formats"),
     "cxr.learning": (
-        "memory", "faults", "losses", "marks", "augment", "tables", "csv_layouts", "folder_layouts", "packing",
+        "faults", "losses", "marks", "augment", "tables", "csv_layouts", "folder_layouts", "packing",
         "datasets", "supply", "travel", "boxes", "batches", "devices", "preactivation", "trunks", "models",
         "explain", "schedule", "budget", "checkpoints", "parts", "ensemble", "distillation", "stopping", "runs",
         "training", "looking", "deletion", "references", "calibration", "figures", "evaluation", "reliability",

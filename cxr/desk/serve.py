@@ -1,7 +1,6 @@
 """The desk that `python main.py` opens: one process, waitress, and no sign-in while it listens on loopback alone."""
 
 import os
-from pathlib import Path
 
 import waitress
 from flask import Flask
@@ -16,11 +15,10 @@ from cxr.settings import Settings
 THREADS = 8
 
 
-def serve(host: str, port: int, models: list[str]) -> None:
-    """Open the desk, print its address, and serve until it is closed. Raises of the CxrError family."""
+def serve(host: str, port: int, readers: Readers) -> None:
+    """Open the desk of `readers`, print its address, and serve until it is closed. Raises of the CxrError family."""
     local = host in LOOPBACK
     settings = Settings.from_environment({"CXR_HEATMAP_FILES": str(int(local)), **os.environ})
-    readers = Readers.find(settings, [Path(model) for model in models])
     app = create_app(settings, local=local, readers=readers)
     try:
         server = _listen(app, host, port, settings)
