@@ -5,7 +5,21 @@ import sys
 from collections.abc import Callable
 
 from cxr import __version__
-from cxr.cli import archive, audit, backup, calibrate, card, export, maps, models, predict, restore, retention, users
+from cxr.cli import (
+    adopt,
+    archive,
+    audit,
+    backup,
+    calibrate,
+    card,
+    export,
+    maps,
+    models,
+    predict,
+    restore,
+    retention,
+    users,
+)
 from cxr.errors import CxrError
 
 # name -> (adds its flags, does it and returns the exit status)
@@ -21,6 +35,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[a
     "audit": (audit.add_flags, audit.run),
     "backup": (backup.add_flags, backup.run),
     "restore": (restore.add_flags, restore.run),
+    "adopt": (adopt.add_flags, adopt.run),
     "retention": (retention.add_flags, retention.run),
 }
 

@@ -195,6 +195,8 @@ def _unpack(source: Path, folder: Path) -> Manifest:
     with closing(sqlite3.connect(folder / DATABASE)) as database:
         _validate_whole(database)
         database.execute("DELETE FROM sign_ins")  # whoever was signed in then is not now
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'bound_storage'").fetchone():
+            database.execute("DELETE FROM bound_storage")  # bound anew: the old storage may hold films that came later
         database.commit()
     return manifest
 

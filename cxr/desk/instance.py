@@ -19,16 +19,17 @@ def resolve(settings: Settings) -> Settings:
     return dataclasses.replace(settings, instance_path=str(ROOT / settings.instance_path))
 
 
-def open_store(settings: Settings) -> Store:
-    """The films of the instance. `settings` as `resolve` gives them.
+def open_store(settings: Settings, *, adopt: bool = False) -> Store:
+    """The films of the instance. `settings` as `resolve` gives them; `adopt`: also if the storage was another's.
 
     Raises:
-        SettingError: the folder cannot be made, the database not opened, or films not be stored.
+        SettingError: the folder cannot be made, the database not opened, films not be stored, or the storage is another
+            database's.
     """
     instance = Path(settings.instance_path)
     make_folder(instance)
     url = settings.database_url or URL.create("sqlite", database=str(instance / DATABASE))
-    return Store(url, instance, settings.storage_url)
+    return Store(url, instance, settings.storage_url, adopt=adopt)
 
 
 def make_folder(instance: Path) -> None:

@@ -1,6 +1,7 @@
 """Where film bytes are kept, each under its SHA-256: a folder, or a bucket that several hosts share."""
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from cxr.errors import CxrError, SettingError
 
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 SHELF_S = 600  # a bucket is looked through one 256th at a time
+TOKEN = ".cxr-storage"  # beside the shelves; what it is for: binding
 
 
 class StorageAway(CxrError):
@@ -34,6 +36,19 @@ class BytesMissing(CxrError):
 
 class Storage(Protocol):
     """Film bytes by their SHA-256. Safe to share among threads and processes."""
+
+    @property
+    def root(self) -> str:
+        """Where it stands, in words for the owner of the machine."""
+
+    def token(self) -> str:
+        """The id by which its database knows it; empty: none yet."""
+
+    def keep_token(self, token: str) -> None:
+        """Write its id."""
+
+    def is_empty(self) -> bool:
+        """Whether there are no films in it."""
 
     def staged(self, sha256: str, content: bytes) -> AbstractContextManager[Callable[[], None]]:
         """Bring the bytes near; what is yielded puts them in their place, under the lock of their hash."""
@@ -83,17 +98,27 @@ class Folder:
         except OSError as error:
             raise SettingError(f"{setting}: films cannot be stored there ({error.strerror}); name another.") from error
 
+    @property
+    def root(self) -> str:
+        return str(self._folder)
+
+    def token(self) -> str:
+        try:
+            return (self._folder / TOKEN).read_text()
+        except FileNotFoundError:
+            return ""
+
+    def keep_token(self, token: str) -> None:
+        with self._staged(token.encode()) as staged:
+            staged.replace(self._folder / TOKEN)
+
+    def is_empty(self) -> bool:
+        return next(self._folder.glob("??/*"), None) is None
+
     @contextmanager
     def staged(self, sha256: str, content: bytes) -> Iterator[Callable[[], None]]:
-        """A temporary file beside the final place; gone afterwards unless it was moved there."""
-        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
-        staged = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
+        with self._staged(content) as staged:
             yield lambda: self._move(staged, self._path(sha256))
-        finally:
-            staged.unlink(missing_ok=True)
 
     def read(self, sha256: str) -> bytes:
         return self._path(sha256).read_bytes()
@@ -114,6 +139,18 @@ class Folder:
         for part in self._folder.glob("*.part"):
             if _is_older(part, moment):
                 part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _staged(self, content: bytes) -> Iterator[Path]:
+        """A temporary file beside the final place; gone afterwards unless it was moved there."""
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
+        staged = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            yield staged
+        finally:
+            staged.unlink(missing_ok=True)
 
     def _path(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / sha256
@@ -138,6 +175,30 @@ class Bucket:
             self._probe()
         except Exception as error:  # every library of buckets has its own
             raise SettingError(f"CXR_STORAGE_URL: {_cause(error)}; films cannot be stored there.") from None
+
+    @property
+    def root(self) -> str:
+        return str(self._root)
+
+    def token(self) -> str:
+        try:
+            with _told():
+                return bytes(self._bucket.cat_file(f"{self._root}/{TOKEN}")).decode()
+        except FileNotFoundError:
+            return ""
+
+    def keep_token(self, token: str) -> None:
+        with _told():
+            self._bucket.pipe_file(f"{self._root}/{TOKEN}", token.encode())
+
+    def is_empty(self) -> bool:
+        """By the names of the shelves alone: a list of all films would be thousands of requests."""
+        try:
+            with _told():
+                found = self._bucket.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return True
+        return not any(re.fullmatch("[0-9a-f]{2}", path.rstrip("/").rpartition("/")[2]) for path in found)
 
     @contextmanager
     def staged(self, sha256: str, content: bytes) -> Iterator[Callable[[], None]]:

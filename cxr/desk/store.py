@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
 from cxr.desk.answers import Answers
+from cxr.desk.binding import bind, validate_bound
 from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
 from cxr.desk.scores import keep_scores
@@ -76,10 +77,18 @@ class Claim:
 class Store:
     """Database and film bytes of one desk. Safe to share among threads and processes."""
 
-    def __init__(self, url: str | URL, folder: Path, storage_url: str = "") -> None:
-        """Raises SettingError when the database cannot be opened, or films cannot be stored."""
+    def __init__(self, url: str | URL, folder: Path, storage_url: str = "", *, adopt: bool = False) -> None:
+        """Raises SettingError when the database cannot be opened, films cannot be stored, or the two are strangers.
+
+        `adopt`: the storage becomes the database's own whatever it was before.
+        """
         self.storage = open_storage(storage_url, folder)
         self._engine = open_database(url)
+        try:
+            bind(self._engine, self.storage, adopt=adopt)
+        except Exception:
+            self.close()
+            raise
         self.answers = Answers(self._read, self._write)
         self.worklist = Worklist(self._engine)
 
@@ -139,7 +148,11 @@ class Store:
         return row
 
     def sweep(self) -> None:
-        """Delete what a crash between storing and committing left, and refusals that are an hour old."""
+        """Delete what a crash between storing and committing left, and refusals that are an hour old.
+
+        Raises NotBound, having deleted nothing, when the storage is another than the one that was opened.
+        """
+        validate_bound(self._engine, self.storage)
         hour_ago = time.time() - HOUR_S
         self.storage.tidy(hour_ago)
         names = self.storage.names()

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse, encode_multipart
 
 from cxr.desk.app import create_app
 from cxr.desk.intake import Intake
+from cxr.desk.storage import TOKEN
 from cxr.desk.tables import Base
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
@@ -58,7 +59,8 @@ class Desk:
         return listed
 
     def stored_files(self) -> list[Path]:
-        return [path for path in (self.folder / "instance" / "films").rglob("*") if path.is_file()]
+        found = (self.folder / "instance" / "films").rglob("*")
+        return [path for path in found if path.is_file() and path.name != TOKEN]
 
     def all_rows(self) -> str:
         """Everything that stands in the database."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from cxr.desk import audit, people_tables, scores, site_settings_rows, sqlite, tables, worklist_tables
+from cxr.desk import audit, binding, people_tables, scores, site_settings_rows, sqlite, tables, worklist_tables
 from cxr.desk.migrations import known
 from cxr.desk.store import Store
 from cxr.desk.tables import Base, open_database
@@ -23,7 +23,8 @@ from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
 TABLES_OF_0007 = ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key")
-MODULES_WITH_TABLES = (tables, people_tables, audit, scores, worklist_tables, site_settings_rows)
+TABLES_OF_0008 = ("bound_storage",)
+MODULES_WITH_TABLES = (tables, binding, people_tables, audit, scores, worklist_tables, site_settings_rows)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_answers_under_the_name_of_an_account_become_its_own(old: Path) -> None:
     with closing(sqlite3.connect(old)) as database:
         for column in ("person_id", "browser"):
             database.execute(f"ALTER TABLE answers DROP COLUMN {column}")
-        for later in (*TABLES_OF_0007, "scores", "reading_models"):
+        for later in (*TABLES_OF_0008, *TABLES_OF_0007, "scores", "reading_models"):
             database.execute(f"DROP TABLE {later}")
         database.execute("UPDATE alembic_version SET version_num = '0004'")
         database.execute("INSERT INTO people VALUES (7, 'anna', '', 'admin', 0, 100.0, NULL)")
@@ -110,7 +111,7 @@ def test_opening_again_changes_nothing(old: Path) -> None:
     once = _schema(old)
     open_database(f"sqlite:///{old}").dispose()
     assert _schema(old) == once
-    assert known() == ["0001", "0002", "0003", "0004", "0005", "0006", "0007"]
+    assert known() == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> N
     with closing(sqlite3.connect(old)) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
-    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0007"):
+    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0008"):
         open_database(f"sqlite:///{old}")
     with closing(sqlite3.connect(old)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -130,7 +131,7 @@ def test_several_processes_that_start_at_once_upgrade_once(old: Path) -> None:
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
     with closing(sqlite3.connect(old)) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0007",)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0008",)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:

@@ -170,7 +170,7 @@ def test_a_deleted_film_leaves_the_worklist(store: Store) -> None:
 
 
 def test_a_patient_id_leads_to_one_label_that_tells_nothing(store: Store, tmp_path: Path) -> None:
-    labels, other = Pseudonyms(store.engine), Store(f"sqlite:///{tmp_path / 'other.sqlite3'}", tmp_path)
+    labels, other = Pseudonyms(store.engine), Store(f"sqlite:///{tmp_path / 'other.sqlite3'}", tmp_path / "other")
     label = labels.patient("0042")
     assert label.startswith("P-") and len(label) == 12 and "0042" not in label
     assert labels.patient(" 0042\0") == label != labels.patient("0043")
