@@ -57,7 +57,7 @@ def bind(engine: Engine, storage: Storage, *, adopt: bool = False) -> None:
 
 
 def validate_bound(engine: Engine, storage: Storage) -> None:
-    """Raises NotBound when the storage was swapped, or adopted by another database, since it was opened."""
+    """Raises NotBound when the storage was swapped or unmounted, or adopted by another database, since the start."""
     with reading(engine) as session:
         if why := _strangers(session, storage, _token(session), storage.token()):
             raise NotBound(engine, storage, why)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from cxr.desk.storage import StorageAway
 from cxr.errors import CxrError
 
 
@@ -74,6 +75,20 @@ def told_when_full() -> Iterator[None]:
         if is_full(error):
             raise DiskFull from error
         raise
+
+
+def is_outside(error: Exception) -> bool:
+    """Whether a fault lies in the storage, the database or the machine, and not in the film or in the program."""
+    if isinstance(error, DBAPIError | PoolTimeout):
+        known = database_fault(error)
+        return isinstance(error, OperationalError) or (known is not None and not isinstance(known, CannotBeStored))
+    return isinstance(error, StorageAway | OSError | MemoryError)
+
+
+def in_brief(error: BaseException) -> str:
+    """What failed, and for what reason, in one line of the log."""
+    chain = [error, error.__cause__] if error.__cause__ else [error]
+    return " <- ".join(f"{type(one).__name__}: {(str(one).splitlines() or [''])[0]}" for one in chain)
 
 
 def is_full(error: Exception) -> bool:

@@ -3,10 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from cxr.desk.audit import AuditLog
+from cxr.desk.faults import in_brief, is_outside
 from cxr.desk.heatmap_files import HeatmapFolder
 from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
@@ -200,19 +203,35 @@ class Intake:
         return True
 
     def _read(self, claim: Claim, reader: Reader, film: Film | None = None, *, anyway: bool = False) -> None:
-        """Read one claimed film and store the report, or the sentence that says why there is none."""
-        if not self._write(lambda: self.store.begin(claim, self._lease_s)):
-            return
+        """Read one claimed film and store the report, or the sentence that says why there is none.
+
+        A fault of storage, database or machine says nothing of the film, which is left to its lease and read again.
+        """
         try:
-            film = film or self._film(self.store.content(claim))
-            report = reader.read(film, anyway=anyway)
-            self._write(lambda: self.store.finish(claim, report))
-        except CxrError as error:
-            self.store.fail(claim, str(error))
-        except Exception:
-            log.exception("reading film %s failed", claim.film_id)
-            self.store.fail(claim, "The film could not be read because of a fault in the desk; its log says more.")
+            if self._write(lambda: self.store.begin(claim, self._lease_s)):
+                self._conclude(claim, reader, film, anyway)
+        except Exception as error:
+            if not is_outside(error):
+                raise
+            log.error("film %s is read again when its lease has run out: %s", claim.film_id, in_brief(error))
+            if not isinstance(error, MemoryError):  # the film's own size may be the cause, so that counts as an attempt
+                with suppress(SQLAlchemyError):
+                    self.store.put_off(claim)
         self._wake.set()
+
+    def _conclude(self, claim: Claim, reader: Reader, film: Film | None, anyway: bool) -> None:
+        """Raises what `is_outside`."""
+        try:
+            report = reader.read(film or self._film(self.store.content(claim)), anyway=anyway)
+            self._write(lambda: self.store.finish(claim, report))
+        except Exception as error:
+            if is_outside(error):
+                raise
+            sentence = str(error)
+            if not isinstance(error, CxrError):
+                log.exception("reading film %s failed", claim.film_id)
+                sentence = "The film could not be read because of a fault in the desk; its log says more."
+            self._write(lambda: self.store.fail(claim, sentence))
 
     def _write(self, change: Callable[[], T]) -> T:
         """What becomes of a film that was taken in is kept on a full disk, too."""

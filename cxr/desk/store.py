@@ -15,11 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
 from cxr.desk.answers import Answers
-from cxr.desk.binding import bind, validate_bound
+from cxr.desk.binding import NotBound, bind, validate_bound
 from cxr.desk.faults import told_when_full
 from cxr.desk.keys import add_film
 from cxr.desk.scores import keep_scores
-from cxr.desk.storage import BytesMissing, open_storage
+from cxr.desk.storage import BytesMissing, StorageAway, open_storage
 from cxr.desk.tables import (
     DESK,
     UNREAD,
@@ -132,10 +132,14 @@ class Store:
         return claim
 
     def content(self, film: FilmRow | Claim) -> bytes:
-        """Raises BytesMissing."""
+        """Raises BytesMissing, or StorageAway when the whole storage is gone, as one that is not mounted."""
         try:
             return self.storage.read(film.sha256)
         except FileNotFoundError:
+            try:
+                validate_bound(self._engine, self.storage)
+            except NotBound as away:
+                raise StorageAway from away
             raise BytesMissing from None
 
     def delete(self, film_id: str, *, spare_reading: bool = False) -> FilmRow:
@@ -240,6 +244,10 @@ class Store:
         with self._write(()) as session:
             if session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first():
                 note_outcome(session, claim.film_id, State.FAILED)
+
+    def put_off(self, claim: Claim) -> None:
+        """A fault that is not the film's broke its reading off: it is read when the lease has run out, as if anew."""
+        self._change({"attempts": FilmRow.attempts - 1}, *_holds(claim), FilmRow.state == State.READING)
 
     # --- heat-map files of the local desk ---
 

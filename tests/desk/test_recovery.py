@@ -1,16 +1,23 @@
 """A process that dies loses nothing, and no film is read twice."""
 
+import errno
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cxr.desk.instance import open_store
+from cxr.desk.storage import StorageAway
 from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
-from cxr.desk.tables import State
+from cxr.desk.tables import UNREAD, FilmRow, State, writing
 from cxr.desk.worklist import Wanted, Worklist
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
@@ -169,3 +176,69 @@ def test_the_housekeeper_writes_the_heatmap_files_that_are_owed(
         _wait(lambda: desk.intake.store.film(film["id"]).gradcam_written)
         assert {path.stem for path in desk.heatmap_files()} == set(reader.info.labels)
         assert list((tmp_path / "gradcam").rglob("*.part")) == []
+
+
+# --- faults that are not the film's ---
+
+
+class _Away:
+    """What a film meets while it is read: called in place of a method."""
+
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        raise self.fault
+
+
+OUTSIDE = {
+    "the bucket away": StorageAway(),
+    "the disk ill": OSError(errno.EIO, "Input/output error"),
+    "the disk full": OperationalError("INSERT", None, sqlite3.OperationalError("database or disk is full")),
+    "no connection left": PoolTimeout(),
+}
+
+
+@pytest.mark.parametrize("fault", OUTSIDE.values(), ids=OUTSIDE)
+@pytest.mark.parametrize("step", ["begin", "content", "finish"])
+def test_a_fault_that_is_not_the_films_leaves_it_to_its_lease(
+    tmp_path: Path, reader: Reader, database_url: str, film_png: bytes, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture, step: str, fault: Exception,
+) -> None:  # fmt: skip
+    with open_desk(tmp_path, reader, database_url=database_url) as desk:
+        store = desk.intake.store
+        film_id = store.add(film_png, NEW, LONG_AGO_S).film_id
+        with monkeypatch.context() as away:
+            away.setattr(store, step, _Away(fault))
+            for _ in range(MOST_ATTEMPTS + 1):
+                desk.intake.pick_up()
+                _let_leases_run_out(store)
+        assert store.film(film_id).state in UNREAD
+        assert f"film {film_id} is read again" in caplog.text and type(fault).__name__ in caplog.text
+        desk.intake.pick_up()
+        assert store.film(film_id).state == State.READ
+
+
+def _let_leases_run_out(store: Store) -> None:
+    with writing(store.engine) as session:
+        session.execute(sa.update(FilmRow).values(lease_until=0.0))
+
+
+def test_films_whose_storage_is_not_mounted_are_not_said_to_be_without_bytes(desk: Desk, film_png: bytes) -> None:
+    films, store = desk.folder / "instance" / "films", desk.intake.store
+    film_id = store.add(film_png, NEW, LONG_AGO_S).film_id
+    films.rename(films.with_name("elsewhere"))
+    desk.intake.pick_up()
+    assert store.film(film_id).state == State.READING
+    answer = desk.client.get(f"/films/{film_id}/film.png")
+    assert answer.status_code == 503
+
+
+def test_memory_that_runs_out_each_time_gives_the_film_up(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film_id = desk.intake.store.add(film_png, NEW, LONG_AGO_S).film_id
+    monkeypatch.setattr(desk.intake, "_lease_s", LONG_AGO_S)
+    monkeypatch.setattr(desk.reader, "read", _Away(MemoryError()))
+    desk.intake.pick_up()
+    assert "broken off 3 times" in desk.intake.store.film(film_id).error
