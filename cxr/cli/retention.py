@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> int:
     """0; a running desk does the same by itself. Raises SettingError when films are kept for ever."""
     from contextlib import closing
 
-    from cxr.desk.audit import COMMAND_LINE, AuditLog
+    from cxr.desk.audit import COMMAND_LINE
     from cxr.desk.heatmap_files import HeatmapFolder
     from cxr.desk.instance import HEATMAPS, open_store, resolve
     from cxr.desk.retention import expire, expired
@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> int:
         if options.dry_run:
             print(f"{len(expired(store, days))} films are older than {days} days.")
             return 0
-        gone = expire(store, HeatmapFolder(HEATMAPS), AuditLog(store.engine), days, COMMAND_LINE)
+        gone = expire(store, HeatmapFolder(HEATMAPS), days, COMMAND_LINE)
     print(f"{len(gone)} films older than {days} days deleted.")
     return 0

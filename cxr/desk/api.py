@@ -8,6 +8,7 @@ from cxr.desk.tables import UNREAD
 from cxr.desk.trail import tells_of
 from cxr.desk.uploads import take_in_one
 from cxr.desk.views import film_json, find_film, intake, settings, taken_json
+from cxr.desk.visitors import visitor
 from cxr.errors import BadRequest
 
 api = Blueprint("api", __name__)
@@ -55,7 +56,7 @@ def answer(film_id: str) -> Response:
 
 @api.delete("/api/v1/films/<film_id>")
 def delete(film_id: str) -> tuple[str, int]:
-    intake().delete(film_id)
+    intake().delete(film_id, visitor().name)
     return "", 204
 
 

@@ -142,12 +142,22 @@ class AuditLog:
 
     def _append(self, entries: Iterable[Entry]) -> None:
         with writing(self._engine, (LOCK,)) as session:
-            _append(session, entries)
+            append(session, entries)
 
     def _after(self, wanted: Wanted, number: int) -> list[AuditRow]:
         following = select(AuditRow).where(*wanted.conditions(), AuditRow.id > number).order_by(AuditRow.id)
         with reading(self._engine) as session:
             return list(session.scalars(following.limit(CHUNK)))
+
+
+def append(session: Session, entries: Iterable[Entry]) -> None:
+    """Append rows in a transaction that holds LOCK: they are there if the rest of it is."""
+    before = session.scalar(select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)) or GENESIS
+    for number, entry in enumerate(entries, _last_number(session) + 1):
+        row = AuditRow(id=number, at=time.time(), person=entry.person, action=entry.action, film_id=entry.film_id,
+                       detail=entry.detail[:DETAIL_LENGTH])  # fmt: skip
+        before = row.hash = row.bound_to(before)
+        session.add(row)
 
 
 def to_csv(rows: Iterable[AuditRow]) -> Iterator[str]:
@@ -166,15 +176,6 @@ def _csv_line(cells: Iterable[Any]) -> str:
 def _is_told(session: Session, entry: Entry, quiet_s: float) -> bool:
     same = Wanted(entry.person, entry.action, entry.film_id, since=time.time() - quiet_s).conditions()
     return session.scalar(select(AuditRow.id).where(*same, AuditRow.detail == entry.detail).limit(1)) is not None
-
-
-def _append(session: Session, entries: Iterable[Entry]) -> None:
-    before = session.scalar(select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)) or GENESIS
-    for number, entry in enumerate(entries, _last_number(session) + 1):
-        row = AuditRow(id=number, at=time.time(), person=entry.person, action=entry.action, film_id=entry.film_id,
-                       detail=entry.detail[:DETAIL_LENGTH])  # fmt: skip
-        before = row.hash = row.bound_to(before)
-        session.add(row)
 
 
 def _last_number(session: Session) -> int:

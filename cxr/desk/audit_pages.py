@@ -9,7 +9,7 @@ from cxr.desk.visitors import validate_admin
 from cxr.errors import BadRequest
 
 PAGE_SIZE = 100
-BY_ITSELF = {"settings", "expire", "backup", "restore", "adopt storage"}  # actions that no request makes
+BY_ITSELF = {"settings", "delete", "expire", "backup", "restore", "adopt storage"}  # told where they are done
 ACTIONS = sorted({told for each in AUDITED.values() for told in (each.action, each.refused) if told} | BY_ITSELF)
 FILTERS = ("person", "film", "action", "since", "until")
 

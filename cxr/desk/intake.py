@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from cxr.desk.audit import AuditLog
+from cxr.desk.audit import Entry
 from cxr.desk.faults import in_brief, is_outside
 from cxr.desk.heatmap_files import HeatmapFolder
 from cxr.desk.keys import SentBefore
@@ -54,7 +54,7 @@ class Intake:
         self._writes_heatmaps = settings.heatmap_files
         self.limits = Limits.of(settings)
         self._lease_s = settings.lease_s
-        self._audit, self._unscrubbed = AuditLog(store.engine), False
+        self._unscrubbed = False
         # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
         reads_at_once = max(1, settings.reads_at_once)
         self._slots = threading.BoundedSemaphore(reads_at_once)
@@ -127,9 +127,10 @@ class Intake:
             log.info("film %s was refused and is read anyway", film_id)
             self._read(claim, reader, anyway=True)
 
-    def delete(self, film_id: str) -> None:
-        """Forget a film and all that was made of it. Raises NotFound."""
-        self.heatmaps.delete(self.store.delete(film_id).gradcam)  # written by this desk or by another of its instance
+    def delete(self, film_id: str, person: str) -> None:
+        """Forget a film and all that was made of it; the log tells who did it. Raises NotFound."""
+        row = self.store.delete(Entry(person, "delete", film_id))
+        self.heatmaps.delete(row.gradcam)  # written by this desk or by another of its instance
         self._unscrubbed = True
         self._wake.set()
 
@@ -172,7 +173,7 @@ class Intake:
 
     def sweep(self) -> None:
         """Delete films that are too old, and what crashes left of broken uploads and of deleted films."""
-        expire(self.store, self.heatmaps, self._audit, self.site.now.keep_days)
+        expire(self.store, self.heatmaps, self.site.now.keep_days)
         self._unscrubbed = True  # another process may have deleted films
         self.store.sweep()
         discarded = self.store.discarded_heatmaps()

@@ -12,6 +12,7 @@ from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.trail import tells_of
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import chosen_label, film_summary, find_film, find_report, intake, settings, taken_json, wants_json
+from cxr.desk.visitors import visitor
 from cxr.desk.worklist_query import chosen_of_list
 from cxr.errors import BadRequest
 from cxr.modelfile import FAINTEST
@@ -119,7 +120,7 @@ def read_anyway(film_id: str) -> AnyResponse:
 
 @pages.post("/films/<film_id>/delete")
 def delete(film_id: str) -> AnyResponse:
-    intake().delete(film_id)
+    intake().delete(film_id, visitor().name)
     return redirect(url_for("pages.films", **chosen_of_list().given), 303)
 
 

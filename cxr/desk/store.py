@@ -1,6 +1,7 @@
 """What the desk keeps: films and reports in a database, film bytes in a storage under their content hash."""
 
 import hashlib
+import logging
 import secrets
 import sqlite3
 import time
@@ -14,9 +15,11 @@ from sqlalchemy import URL, ColumnElement, Engine, delete, func, select, text, t
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
+from cxr.desk import audit
 from cxr.desk.answers import Answers
+from cxr.desk.audit import Entry
 from cxr.desk.binding import NotBound, bind, validate_bound
-from cxr.desk.faults import told_when_full
+from cxr.desk.faults import in_brief, is_outside, told_when_full
 from cxr.desk.keys import add_film
 from cxr.desk.scores import keep_scores
 from cxr.desk.storage import BytesMissing, StorageAway, open_storage
@@ -47,6 +50,8 @@ MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
 HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
 SWEPT_AT_ONCE = 500  # hashes in one query
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -142,13 +147,19 @@ class Store:
                 raise StorageAway from away
             raise BytesMissing from None
 
-    def delete(self, film_id: str, *, spare_reading: bool = False) -> FilmRow:
+    def delete(self, told: Entry, *, spare_reading: bool = False) -> FilmRow:
         """Forget a film, its report and, unless another film has the same bytes, its bytes. Returns what it was.
 
+        `told`: which film, and what the audit log says of it, in the same transaction: no film goes untold.
         Raises NotFound, or, with `spare_reading`, Conflict for a film that is being read.
         """
-        row = with_room(self._engine, lambda: self._forget(film_id, spare_reading))
-        self._drop_unnamed(row.sha256)
+        row = with_room(self._engine, lambda: self._forget(told, spare_reading))
+        try:
+            self._drop_unnamed(row.sha256)
+        except Exception as error:
+            if not is_outside(error):
+                raise
+            log.warning("the bytes of film %s, which is deleted, wait for a sweep: %s", row.id, in_brief(error))
         return row
 
     def sweep(self) -> None:
@@ -345,12 +356,13 @@ class Store:
             self._drop_unnamed(row.sha256)
             raise
 
-    def _forget(self, film_id: str, spare_reading: bool) -> FilmRow:
-        with self._write(()) as session:
-            row = _found(session.get(FilmRow, film_id, with_for_update=True))
+    def _forget(self, told: Entry, spare_reading: bool) -> FilmRow:
+        with self._write((audit.LOCK,)) as session:
+            row = _found(session.get(FilmRow, told.film_id, with_for_update=True))
             if spare_reading and row.state in UNREAD and row.lease_until > time.time():
                 raise Conflict("The film is being read; delete it afterwards.")
             session.delete(row)
+            audit.append(session, [told])
             if row.gradcam:
                 session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
         return row

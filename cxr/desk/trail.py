@@ -47,8 +47,6 @@ AUDITED = {
     "reports.pdf": Told("export"),
     "reports.table": Told("export"),
     "pages.read_anyway": Told("read anyway"),
-    "pages.delete": Told("delete"),
-    "pages.act_on_films": Told("delete"),  # many films as a table: see worklist_csv
     "site.change": Told("change settings"),
     "site.change_weights": Told("change settings"),
     "site.add_calibration": Told("change settings"),
@@ -61,7 +59,6 @@ AUDITED = {
     "api.pdf": Told("export"),
     "api.table": Told("export"),
     "api.read_anyway": Told("read anyway"),
-    "api.delete": Told("delete"),
     "api.heatmap": SEE,
     "api.maps": SEE,
     "api.pixels": SEE,
@@ -92,8 +89,11 @@ AUDITED = {
     "trail.audit": Told("see audit log", quiet_s=QUIET_S),
     "trail.export": Told("export audit log"),
 }
-# endpoint -> why nothing is told
+# endpoint -> why nothing is told here
 NOT_AUDITED = {
+    "pages.delete": "told in the transaction that deletes the film; see Store.delete",
+    "pages.act_on_films": "each film is told when it is deleted, or leaves in a table; see worklist_csv",
+    "api.delete": "told in the transaction that deletes the film; see Store.delete",
     "static": "parts of every page",
     "pages.upload_page": "tells of no film",
     "pages.thumbnail": "part of the list, which is told",

@@ -13,7 +13,6 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.forms import fields
 from cxr.desk.pages import pages
-from cxr.desk.trail import tells_of
 from cxr.desk.views import intake, settings
 from cxr.desk.visitors import visitor
 from cxr.desk.worklist import ANYBODY, NOBODY, Wanted
@@ -64,7 +63,6 @@ def act_on_films() -> AnyResponse:
         return table_of(wanted)
     gone = [line.film.id for line in intake().store.worklist.page(wanted, MOST_DELETED).lines]
     deleted = [film_id for film_id in gone if _deleted(film_id)]
-    tells_of(deleted)
     return redirect(url_for("pages.films", **asked.but(deleted=str(len(deleted)))), 303)
 
 
@@ -110,6 +108,6 @@ def _moment(text: str) -> float:
 
 def _deleted(film_id: str) -> bool:
     with suppress(NotFound):  # somebody else was faster
-        intake().delete(film_id)
+        intake().delete(film_id, visitor().name)
         return True
     return False

@@ -85,7 +85,7 @@ def test_a_film_that_is_deleted_while_the_backup_is_made_leaves_the_backup_too(
 
     def copy_then_delete(*arguments: Any) -> None:
         _copy(*arguments)
-        desk.intake.delete(film_id)
+        desk.intake.delete(film_id, "anna")
 
     from cxr.desk import backup as module
 

@@ -159,6 +159,37 @@ def test_what_a_program_does_is_told_under_its_persons_name(department: Departme
     assert [told[:2] for told in department.told(film_id=film["id"])] == [(CLINICIAN, "upload"), (CLINICIAN, "delete")]
 
 
+def test_a_crash_in_the_middle_of_many_deletions_leaves_a_true_log(
+    department: Department, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    department.client = department.clinician
+    department.upload(*((f"{n}.png", film_png) for n in range(3)))
+    films = [film["id"] for film in department.films()]
+    heatmaps_gone = iter([None])
+
+    def crash_at_the_second(_: str) -> None:
+        next(heatmaps_gone)
+
+    monkeypatch.setattr(department.intake.heatmaps, "delete", crash_at_the_second)
+    form = {"action": "delete", "scope": "chosen", "list": "", "shown_at": "9e9", "film": films}
+    assert post(department.clinician, "/films/chosen", **form).status_code == 500
+    left = [film["id"] for film in department.films()]
+    assert len(left) == 1
+    assert {film for _, action, film in department.told() if action == "delete"} == set(films) - set(left)
+
+
+def test_a_film_whose_deletion_cannot_be_told_stays(
+    department: Department, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    department.client = department.clinician
+    film_id = department.upload(("a.png", film_png)).location.rpartition("/")[2]
+    monkeypatch.setattr("cxr.desk.audit._last_number", lambda _: 0)  # a number that the log has already
+    assert post(department.clinician, f"/films/{film_id}/delete").status_code == 500
+    monkeypatch.undo()
+    assert [film["id"] for film in department.films()] == [film_id]
+    assert department.log.verify().trouble == ""
+
+
 def test_an_answer_stands_under_the_name_of_the_account_and_is_told(department: Department, film_png: bytes) -> None:
     department.client = department.clinician
     film_id = department.upload(("a.png", film_png)).location.rpartition("/")[2]

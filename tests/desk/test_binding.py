@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from cxr import cli
+from cxr.desk.audit import Entry
 from cxr.desk.backup import back_up, restore
 from cxr.desk.binding import BoundStorage, NotBound
 from cxr.desk.storage import TOKEN
@@ -92,7 +93,7 @@ def test_a_storage_that_is_not_mounted_stops_the_start(tmp_path: Path) -> None:
 
 def test_a_desk_whose_films_were_all_deleted_opens_again(tmp_path: Path, films: str) -> None:
     with closing(_open(tmp_path, films)) as store:
-        store.delete(store.add(b"film", NEW, 60).film_id)
+        store.delete(Entry("anna", "delete", store.add(b"film", NEW, 60).film_id))
     _open(tmp_path, films).close()
 
 

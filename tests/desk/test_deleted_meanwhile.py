@@ -16,7 +16,7 @@ def test_between_its_row_and_its_bytes(desk: Desk, film_png: bytes, monkeypatch:
     def look_up_and_lose(film_id: str) -> Any:
         row = look_up(film_id)
         monkeypatch.setattr(store, "film", look_up)
-        desk.intake.delete(film_id)
+        desk.intake.delete(film_id, "anna")
         return row
 
     monkeypatch.setattr(store, "film", look_up_and_lose)
@@ -39,7 +39,7 @@ def test_while_the_others_of_its_upload_are_read(desk: Desk, film_png: bytes, mo
     def take_in_and_lose(content: bytes, name: str, *given: Any, **options: Any) -> str:
         film_id = take_in(content, name, *given, **options)
         if name == "a.png":
-            desk.intake.delete(film_id)
+            desk.intake.delete(film_id, "anna")
         return film_id
 
     monkeypatch.setattr(desk.intake, "take_in", take_in_and_lose)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from cxr.desk.audit import Entry
 from cxr.desk.instance import open_store
 from cxr.desk.storage import StorageAway
 from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
@@ -121,7 +122,7 @@ def test_a_film_deleted_while_it_is_read_stays_deleted(
     store = _open(tmp_path, database_url)
     claim = store.add(film_png, NEW, 60)
     store.begin(claim, 60)
-    store.delete(claim.film_id)
+    store.delete(Entry("anna", "delete", claim.film_id))
     assert not store.finish(claim, reader.read(read_film(film_png)))
     assert store.worklist.page(Wanted(), 10).lines == []
     store.close()

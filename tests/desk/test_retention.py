@@ -79,7 +79,7 @@ def test_a_deleted_film_leaves_no_byte_behind(keeper: Desk, film_png: bytes, way
     }  # fmt: skip
     assert [name for name, trace in traces.items() if trace not in _on_disk(keeper.folder)] == []
     if way == "delete":
-        keeper.intake.delete(film["id"])
+        keeper.intake.delete(film["id"], "anna")
         keeper.intake.scrub()
     else:
         _age(keeper, film["id"], 31)
@@ -92,7 +92,7 @@ def test_somebody_who_reads_meanwhile_puts_the_cleaning_off(keeper: Desk, film_p
     film = keeper.api_upload("Doe^Jane.png", film_png).get_json()
     with keeper.intake.store.engine.connect() as other:
         other.execute(sa.text("SELECT count(*) FROM films"))
-        keeper.intake.delete(film["id"])
+        keeper.intake.delete(film["id"], "anna")
         keeper.intake.scrub()
         assert b"Doe^Jane" in _on_disk(keeper.folder)
     keeper.intake.scrub()

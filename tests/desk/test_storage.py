@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr.desk.audit import Entry
 from cxr.desk.storage import TOKEN, Bucket, open_storage
 from cxr.desk.store import HOUR_S, NewFilm, Store
 from cxr.errors import SettingError
@@ -70,6 +71,27 @@ def test_a_bucket_that_does_not_answer_is_told_and_leaves_no_film(
     assert in_bucket.api_upload("a.png", film_png).get_json()["state"] == "read"
 
 
+def test_a_film_deleted_while_the_bucket_is_away_is_told_and_its_bytes_are_swept_later(
+    in_bucket: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    film, storage = in_bucket.api_upload("a.png", film_png).get_json(), in_bucket.intake.store.storage
+
+    def fail(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as away:
+        away.setattr(storage._bucket, "exists", fail)  # type: ignore[attr-defined]
+        assert in_bucket.client.delete(film["links"]["self"]).status_code == 204
+    assert in_bucket.films() == [] and len(_objects(in_bucket)) == 1
+    assert "wait for a sweep: StorageAway" in caplog.text
+    told = in_bucket.app.extensions["audit"].last("delete")
+    assert told.film_id == film["id"]
+    monkeypatch.setattr(storage, "names", lambda: [hashlib.sha256(film_png).hexdigest()])
+    monkeypatch.setattr(storage, "is_older", lambda *_: True)
+    in_bucket.intake.sweep()
+    assert _objects(in_bucket) == []
+
+
 def test_objects_that_a_crash_left_are_swept_shelf_by_shelf(
     in_bucket: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +120,7 @@ def test_two_desks_of_one_folder_add_and_delete_the_same_bytes_and_none_loses_th
         for _ in range(15):
             claim = store.add(b"film", NEW, 60)
             assert store.content(claim) == b"film"
-            store.delete(claim.film_id)
+            store.delete(Entry("anna", "delete", claim.film_id))
 
     with ThreadPoolExecutor(4) as people:
         list(people.map(come_and_go, desks * 2))
@@ -114,7 +136,7 @@ def test_bytes_in_a_bucket_come_and_go_at_once_and_none_loses_them(tmp_path: Pat
         for _ in range(3):
             claim = store.add(b"film", NEW, 60)
             assert store.content(claim) == b"film"
-            store.delete(claim.film_id)
+            store.delete(Entry("anna", "delete", claim.film_id))
 
     with ThreadPoolExecutor(3) as people:
         list(people.map(come_and_go, range(3)))

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from cxr.desk.app import create_app
+from cxr.desk.audit import Entry
 from cxr.desk.store import HOUR_S, NewFilm, Store
 from cxr.desk.tables import DiscardedHeatmaps
 from cxr.errors import SettingError
@@ -116,7 +117,7 @@ def test_bytes_that_a_crash_left_after_a_deletion_are_swept(
     film = desk.api_upload("a.png", film_png).get_json()
     with monkeypatch.context() as crash:
         crash.setattr(desk.intake.store, "_drop_unnamed", lambda _: None)
-        desk.intake.delete(film["id"])
+        desk.intake.delete(film["id"], "anna")
     (left,) = desk.stored_files()
     os.utime(left, (time.time() - 2 * HOUR_S,) * 2)
     desk.intake.sweep()
@@ -130,7 +131,7 @@ def test_films_of_the_same_bytes_come_and_go_at_once_and_none_loses_them(tmp_pat
         for _ in range(15):
             claim = store.add(b"film", NEW, 60)
             assert store.content(claim) == b"film"
-            store.delete(claim.film_id)
+            store.delete(Entry("anna", "delete", claim.film_id))
 
     with ThreadPoolExecutor(4) as people:
         list(people.map(come_and_go, range(4)))
@@ -174,7 +175,7 @@ def test_heatmap_files_that_a_crash_left_are_swept_and_those_of_other_desks_are_
     own.with_name(".gitkeep").touch()
     with monkeypatch.context() as crash:
         crash.setattr(desk.intake.heatmaps, "delete", lambda _: None)
-        desk.intake.delete(film["id"])
+        desk.intake.delete(film["id"], "anna")
     assert own.exists()
     desk.intake.sweep()
     assert {path.name for path in own.parent.iterdir()} == {".gitkeep", foreign.name}
@@ -182,7 +183,7 @@ def test_heatmap_files_that_a_crash_left_are_swept_and_those_of_other_desks_are_
 
 def test_heatmap_files_written_behind_a_deletion_are_swept_for_an_hour(desk: Desk, film_png: bytes) -> None:
     store, film_id = desk.intake.store, desk.api_upload("a.png", film_png).get_json()["id"]
-    desk.intake.delete(film_id)
+    desk.intake.delete(film_id, "anna")
     (token,) = store.discarded_heatmaps()
     (desk.folder / "gradcam" / token).mkdir(parents=True)
     desk.intake.sweep()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cxr.desk.answers import new_answer
+from cxr.desk.audit import Entry
 from cxr.desk.site_settings_rows import set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import writing
@@ -165,7 +166,7 @@ def test_a_cursor_that_is_none_is_not_found(store: Store, cursor: str) -> None:
 def test_a_deleted_film_leaves_the_worklist(store: Store) -> None:
     film_id = add(store, "a", report(Mass=0.9))
     store.answers.add(film_id, new_answer("Mass", "agree", by="Ann"))
-    store.delete(film_id)
+    store.delete(Entry("anna", "delete", film_id))
     assert (_names(store), store.worklist.answerers()) == ([], [])
 
 
