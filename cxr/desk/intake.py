@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from cxr.desk.audit import Entry
 from cxr.desk.faults import in_brief, is_outside
 from cxr.desk.heatmap_files import HeatmapFolder
+from cxr.desk.heatmap_rows import discarded_heatmaps, forget_heatmaps, heatmaps_written, without_heatmaps
 from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.retention import expire
@@ -161,9 +162,9 @@ class Intake:
         """Write the heat-map files that are still owed; a film deleted meanwhile leaves none."""
         if not self._writes_heatmaps:
             return
-        for film in self.store.without_heatmaps():
+        for film in without_heatmaps(self.store.engine):
             self.heatmaps.write(film)
-            if not self.store.heatmaps_written(film.id):
+            if not heatmaps_written(self.store.engine, film.id):
                 self.heatmaps.delete(film.gradcam)
 
     def scrub(self) -> None:
@@ -176,10 +177,10 @@ class Intake:
         expire(self.store, self.heatmaps, self.site.now.keep_days)
         self._unscrubbed = True  # another process may have deleted films
         self.store.sweep()
-        discarded = self.store.discarded_heatmaps()
+        discarded = discarded_heatmaps(self.store.engine)
         for token in discarded:
             self.heatmaps.delete(token)
-        self.store.forget_heatmaps([token for token in discarded if not self.heatmaps.holds(token)])
+        forget_heatmaps(self.store.engine, [token for token in discarded if not self.heatmaps.holds(token)])
 
     def _content(self, row: FilmRow) -> bytes:
         """Raises NotFound for a film that was deleted after its row was looked up."""

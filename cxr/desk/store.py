@@ -260,30 +260,6 @@ class Store:
         """A fault that is not the film's broke its reading off: it is read when the lease has run out, as if anew."""
         self._change({"attempts": FilmRow.attempts - 1}, *_holds(claim), FilmRow.state == State.READING)
 
-    # --- heat-map files of the local desk ---
-
-    def without_heatmaps(self) -> list[FilmRow]:
-        """Films that were read and whose heat-map files are wanted but not written yet."""
-        owed = FilmRow.gradcam != "", ~FilmRow.gradcam_written, FilmRow.state == State.READ, FilmRow.report.has()
-        wanted = select(FilmRow).where(*owed)
-        with self._read() as session:
-            return list(session.scalars(wanted.options(joinedload(FilmRow.report).undefer("*")).limit(20)))
-
-    def heatmaps_written(self, film_id: str) -> bool:
-        """False when the film was deleted meanwhile: then the files must go too."""
-        return self._change({"gradcam_written": True}, FilmRow.id == film_id)
-
-    def discarded_heatmaps(self) -> list[str]:
-        """Heat-map folders of deleted films of this desk. Others in static/gradcam may be another desk's."""
-        with self._read() as session:
-            return list(session.scalars(select(DiscardedHeatmaps.gradcam)))
-
-    def forget_heatmaps(self, gone: list[str]) -> None:
-        """Unlist folders that are gone; a process may write to one for a while after its film was deleted."""
-        old = DiscardedHeatmaps.discarded_at < time.time() - HOUR_S
-        with self._write(()) as session:
-            session.execute(delete(DiscardedHeatmaps).where(DiscardedHeatmaps.gradcam.in_(gone), old))
-
     # --- looking ---
 
     def film(self, film_id: str) -> FilmRow:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from cxr.desk.app import create_app
 from cxr.desk.audit import Entry
+from cxr.desk.heatmap_rows import discarded_heatmaps
 from cxr.desk.store import HOUR_S, NewFilm, Store
 from cxr.desk.tables import DiscardedHeatmaps
 from cxr.errors import SettingError
@@ -184,15 +185,15 @@ def test_heatmap_files_that_a_crash_left_are_swept_and_those_of_other_desks_are_
 def test_heatmap_files_written_behind_a_deletion_are_swept_for_an_hour(desk: Desk, film_png: bytes) -> None:
     store, film_id = desk.intake.store, desk.api_upload("a.png", film_png).get_json()["id"]
     desk.intake.delete(film_id, "anna")
-    (token,) = store.discarded_heatmaps()
+    (token,) = discarded_heatmaps(store.engine)
     (desk.folder / "gradcam" / token).mkdir(parents=True)
     desk.intake.sweep()
     assert not desk.intake.heatmaps.holds(token)
-    assert store.discarded_heatmaps() == [token]
+    assert discarded_heatmaps(store.engine) == [token]
     with store._write() as session:
         session.execute(sa.update(DiscardedHeatmaps).values(discarded_at=time.time() - 2 * HOUR_S))
     desk.intake.sweep()
-    assert store.discarded_heatmaps() == []
+    assert discarded_heatmaps(store.engine) == []
 
 
 # --- the database ---
