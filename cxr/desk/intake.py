@@ -109,6 +109,7 @@ class Intake:
                 upload=upload,
                 thumbnail=thumbnail_jpeg(film),
                 gradcam=self._writes_heatmaps,
+                anyway=anyway,
                 key=key,
                 patient=self.pseudonyms.patient(film.identity.patient_id),
                 study=self.pseudonyms.study(film.identity),
@@ -117,7 +118,7 @@ class Intake:
                 claim = self.store.add(content, new, self._lease_s)
             except SentBefore as before:
                 return before.film_id
-            self._read(claim, reader, film, anyway=anyway)
+            self._read(claim, reader, film)
         return claim.film_id
 
     def read_anyway(self, film_id: str) -> None:
@@ -126,7 +127,7 @@ class Intake:
         with self._slots:
             claim = self.store.reopen(film_id, self._lease_s)
             log.info("film %s was refused and is read anyway", film_id)
-            self._read(claim, reader, anyway=True)
+            self._read(claim, reader)
 
     def delete(self, film_id: str, person: str) -> None:
         """Forget a film and all that was made of it; the log tells who did it. Raises NotFound."""
@@ -204,14 +205,14 @@ class Intake:
         self._read(claim, reader)
         return True
 
-    def _read(self, claim: Claim, reader: Reader, film: Film | None = None, *, anyway: bool = False) -> None:
+    def _read(self, claim: Claim, reader: Reader, film: Film | None = None) -> None:
         """Read one claimed film and store the report, or the sentence that says why there is none.
 
         A fault of storage, database or machine says nothing of the film, which is left to its lease and read again.
         """
         try:
             if self._write(lambda: self.store.begin(claim, self._lease_s)):
-                self._conclude(claim, reader, film, anyway)
+                self._conclude(claim, reader, film)
         except Exception as error:
             if not is_outside(error):
                 raise
@@ -221,10 +222,10 @@ class Intake:
                     self.store.put_off(claim)
         self._wake.set()
 
-    def _conclude(self, claim: Claim, reader: Reader, film: Film | None, anyway: bool) -> None:
+    def _conclude(self, claim: Claim, reader: Reader, film: Film | None) -> None:
         """Raises what `is_outside`."""
         try:
-            report = reader.read(film or self._film(self.store.content(claim)), anyway=anyway)
+            report = reader.read(film or self._film(self.store.content(claim)), anyway=claim.anyway)
             self._write(lambda: self.store.finish(claim, report))
         except Exception as error:
             if is_outside(error):

@@ -64,6 +64,7 @@ class NewFilm:
     upload: str
     thumbnail: bytes
     gradcam: bool  # whether heat-map files are wanted
+    anyway: bool = False  # read it also if the film check refuses it
     key: str = ""  # by which a repeated upload is known
     patient: str = ""  # pseudonyms, of worklist_patients; empty where the file names nobody
     study: str = ""
@@ -77,6 +78,7 @@ class Claim:
     sha256: str
     task: str
     token: str
+    anyway: bool
 
 
 class Store:
@@ -126,10 +128,9 @@ class Store:
         row = FilmRow(
             id=secrets.token_hex(10), sha256=sha256, name=new.name, format=new.format, task=new.task, upload=new.upload,
             thumbnail=new.thumbnail, gradcam=secrets.token_urlsafe(24) if new.gradcam else "",
-            claim=secrets.token_hex(8), lease_until=self._in(lease_s),
-            created_at=time.time(),
+            claim=secrets.token_hex(8), lease_until=self._in(lease_s), anyway=new.anyway, created_at=time.time(),
         )  # fmt: skip
-        claim = Claim(row.id, sha256, row.task, row.claim)
+        claim = Claim(row.id, sha256, row.task, row.claim, new.anyway)
         with told_when_full():
             keep_room(self._engine)
             with self.storage.staged(sha256, content) as keep:
@@ -207,30 +208,39 @@ class Store:
             update(FilmRow)
             .where(FilmRow.id == free, unread)
             .values(state=State.WAITING, claim=token, lease_until=self._in(lease_s))
-            .returning(FilmRow.id, FilmRow.sha256, FilmRow.task, FilmRow.attempts)
+            .returning(FilmRow.id, FilmRow.sha256, FilmRow.task, FilmRow.attempts, FilmRow.anyway)
         )
         with self._write(()) as session:
             row = session.execute(taken).one_or_none()
         if row is None:
             return None
-        claim = Claim(row.id, row.sha256, row.task, token)
+        claim = Claim(row.id, row.sha256, row.task, token, row.anyway)
         if row.attempts >= MOST_ATTEMPTS:
             self.fail(claim, f"Reading this film was broken off {MOST_ATTEMPTS} times; delete it and upload it anew.")
             return self.claim_stale(lease_s, tasks)
         return claim
 
     def reopen(self, film_id: str, lease_s: float) -> Claim:
-        """refused -> waiting, its report forgotten; the caller holds the claim. Raises NotFound, or Conflict."""
+        """refused -> waiting, to be read anyway, its report forgotten; the caller holds the claim.
+
+        Raises NotFound, or Conflict.
+        """
         token, refused = secrets.token_hex(8), (FilmRow.id == film_id) & (FilmRow.state == State.REFUSED)
-        change = {"state": State.WAITING, "claim": token, "lease_until": self._in(lease_s), "attempts": 0}
+        anew = {
+            "state": State.WAITING,
+            "claim": token,
+            "lease_until": self._in(lease_s),
+            "attempts": 0,
+            "anyway": True,
+        }
         with self._write(()) as session:
-            if not session.execute(update(FilmRow).where(refused).values(change).returning(FilmRow.id)).first():
+            if not session.execute(update(FilmRow).where(refused).values(anew).returning(FilmRow.id)).first():
                 row = _found(session.get(FilmRow, film_id))
                 raise Conflict(f"The film is {row.state}, not refused; look at its page.")
             session.execute(delete(ReportRow).where(ReportRow.film_id == film_id))
             note_outcome(session, film_id, State.WAITING)
             row = _found(session.get(FilmRow, film_id))
-            return Claim(row.id, row.sha256, row.task, token)
+            return Claim(row.id, row.sha256, row.task, token, row.anyway)
 
     def finish(self, claim: Claim, report: Report) -> bool:
         """Store the report. False when the film was deleted or taken over meanwhile: then nothing is stored."""

@@ -51,6 +51,7 @@ class FilmRow(Base):
     state: Mapped[str] = mapped_column(String(16), default=State.WAITING)
     error: Mapped[str] = mapped_column(default="")  # the sentence that says why it failed or was refused
     claim: Mapped[str] = mapped_column(String(32), default="")  # whoever holds it may write the answer
+    anyway: Mapped[bool] = mapped_column(default=False, server_default=sa.false())  # read it though it is refused
     lease_until: Mapped[float]
     attempts: Mapped[int] = mapped_column(default=0)
     gradcam: Mapped[str] = mapped_column(String(64), default="")  # folder under static/gradcam; empty: none wanted

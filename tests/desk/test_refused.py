@@ -1,6 +1,7 @@
 """A film that the check refuses: kept with the reason, read when a person says so, and marked then everywhere."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk, sentence_of
@@ -118,3 +120,25 @@ def test_a_header_refuses_and_a_person_overrules_it(eight: Desk, element: dict[s
     assert eight.client.get(f"{film['links']['page']}/film.png").status_code == 200
     _press(eight, film)
     assert eight.client.get(film["links"]["self"]).get_json()["state"] == "read"
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("asked", ["with the upload", "afterwards"])
+def test_a_film_whose_reader_dies_is_still_read_anyway(
+    tmp_path: Path, reader: Reader, database_url: str, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with open_desk(tmp_path, reader, database_url=database_url, lease_s=1) as desk:
+        film = (("negative.png", NEGATIVE),)
+        if asked == "afterwards":
+            desk.upload(*film)
+        with monkeypatch.context() as death:
+            death.setattr(desk.reader, "read", die)
+            with pytest.raises(KeyboardInterrupt):
+                _press(desk, desk.films()[0]) if asked == "afterwards" else desk.upload(*film, anyway="1")
+        time.sleep(1.1)
+        assert desk.intake.pick_up() == 1
+        (film,) = desk.films()
+        assert film["state"] == "read" and film["verdict"].startswith("Refused, read anyway: ")
