@@ -4,7 +4,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from flask import Flask, Response, jsonify, make_response, render_template
+from flask import Flask, Response, g, jsonify, make_response, render_template
 from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
 from sqlalchemy import Engine
@@ -21,7 +21,7 @@ from cxr.desk.audit import AuditLog
 from cxr.desk.audit_pages import audit_pages
 from cxr.desk.cards import cards
 from cxr.desk.door import guard
-from cxr.desk.faults import DiskFull, database_fault, is_full
+from cxr.desk.faults import DiskFull, StoredYet, database_fault, is_full
 from cxr.desk.film_report_views import reports
 from cxr.desk.heatmap_files import HeatmapFolder
 from cxr.desk.instance import HEATMAPS, ROOT, make_folder, open_store, resolve
@@ -133,6 +133,9 @@ class _InGivenOrder(DefaultJSONProvider):
 def answer_error(error: Exception) -> AnyResponse:
     """Any error as a page or as JSON. What is no CxrError gets a sentence that tells nothing of the inside."""
     status, sentence = _describe(error)
+    if status >= 500 and g.get("stored"):
+        error = StoredYet(len(g.stored))
+        status, sentence = error.status, str(error)
     if wants_json():
         response: Response = jsonify(error=sentence, status=status)
     else:

@@ -42,6 +42,19 @@ class Away(CxrError):
         super().__init__("The desk's database does not answer; nothing was changed. Try again in a moment.")
 
 
+class StoredYet(CxrError):
+    """Films were stored, and what came after them failed."""
+
+    status, retry_after_s = 503, 5
+
+    def __init__(self, count: int) -> None:
+        films = "The film is stored and will be read" if count == 1 else f"{count} films are stored and will be read"
+        super().__init__(
+            f"{films}, but then the desk failed to answer as it should. Look at the list of films in a moment before "
+            "anything is sent again."
+        )
+
+
 class NoRights(CxrError):
     """The database server does not let the desk write."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from flask import Request
+from flask import Request, g
 from werkzeug.datastructures import FileStorage
 
 from cxr.desk.intake import Intake, clean_name
@@ -75,7 +75,9 @@ def _take_in(intake: Intake, request: Request, parts: Sequence[FileStorage], set
     task, anyway, key = _task(request, intake), _anyway(request), _Key.of(request)
     sent = [file for part in parts for file in _files(part, settings)]
     _validate_whole([file for file in sent if isinstance(file, Sent)], settings)
-    films, refused = [], []
+    films: list[str] = []
+    refused: list[Refused] = []
+    g.stored = films  # the error handler tells of them, whatever fails afterwards
     for place, file in enumerate(sent):
         if isinstance(file, Refused):
             refused.append(file)

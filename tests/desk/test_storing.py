@@ -100,6 +100,46 @@ def test_another_fault_of_the_system_is_not_taken_for_a_full_disk(
     assert "secret place" not in answer.text
 
 
+# --- a fault after a film was stored ---
+
+
+def _busy(*_: object, **__: object) -> None:
+    locked = sqlite3.OperationalError("database is locked")
+    locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    raise OperationalError("SELECT", None, locked)
+
+
+@pytest.mark.parametrize("fails", ["cxr.desk.store.Store.film", "cxr.desk.audit.AuditLog.record"])
+def test_a_film_that_is_stored_is_said_to_be(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    with monkeypatch.context() as busy:
+        busy.setattr(fails, _busy)
+        answer = desk.api_upload("a.png", film_png)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.get_json()["error"].startswith("The film is stored and will be read, but then the desk failed")
+    assert [film["state"] for film in desk.films()] == ["read"]
+
+
+def test_films_that_were_stored_before_the_database_went_away_are_told(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adds = iter([desk.intake.store.add, desk.intake.store.add])
+    with monkeypatch.context() as busy:
+        busy.setattr(desk.intake.store, "add", lambda *given: next(adds, _busy)(*given))
+        answer = desk.upload(*((f"{name}.png", film_png) for name in "abc"))
+    assert answer.status_code == 503
+    assert "2 films are stored and will be read" in sentence_of(answer)
+    assert len(desk.films()) == 2
+
+
+def test_nothing_is_said_to_be_stored_when_the_first_film_met_the_fault(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.intake.store, "add", _busy)
+    assert "nothing was changed" in desk.api_upload("a.png", film_png).get_json()["error"]
+
+
 # --- deleting ---
 
 
