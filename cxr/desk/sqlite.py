@@ -82,7 +82,8 @@ def _reserve(engine: sa.Engine) -> Path:
 
 def _configure(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # pysqlite's own BEGIN comes too late to be IMMEDIATE; see _begin
-    pragmas = ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON")
+    # FULL: a film that was acknowledged stays through a power cut; with NORMAL the last commits of the log may be lost.
+    pragmas = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON")
     try:
         for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", *pragmas):
             connection.execute(f"PRAGMA {pragma}").close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from cxr.durable import sync_file, sync_folder
 from cxr.errors import CxrError, SettingError
 
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
@@ -111,6 +112,7 @@ class Folder:
     def keep_token(self, token: str) -> None:
         with self._staged(token.encode()) as staged:
             staged.replace(self._folder / TOKEN)
+            sync_folder(self._folder)
 
     def is_empty(self) -> bool:
         return next(self._folder.glob("??/*"), None) is None
@@ -148,6 +150,7 @@ class Folder:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
+                sync_file(file)
             yield staged
         finally:
             staged.unlink(missing_ok=True)
@@ -158,6 +161,8 @@ class Folder:
     def _move(self, staged: Path, path: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         staged.replace(path)
+        for folder in (path.parent, self._folder):  # before the row is: a power cut must not leave it without bytes
+            sync_folder(folder)
 
 
 class Bucket:

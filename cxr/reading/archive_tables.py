@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from cxr.durable import sync_file, sync_folder
 from cxr.errors import BadRequest, Conflict, CxrError
 from cxr.reading.outcomes import film_name
 
@@ -120,7 +121,7 @@ class Table(ABC):
             whole = self._whole()
             self._mark.touch()
             whole.replace(self.out)
-            _sync_folder(self.out.parent)
+            sync_folder(self.out.parent)
         shutil.rmtree(self.folder)
 
     @abstractmethod
@@ -306,14 +307,6 @@ def _replace(file: Path, content: bytes) -> None:
     half = file.with_name(f"{file.name}.half")
     with half.open("wb") as stream:
         stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+        sync_file(stream)
     half.replace(file)
-    _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if sys.platform != "win32":  # which opens no folders
-        opened = os.open(folder, os.O_RDONLY)
-        os.fsync(opened)
-        os.close(opened)
+    sync_folder(file.parent)

@@ -100,6 +100,33 @@ def test_another_fault_of_the_system_is_not_taken_for_a_full_disk(
     assert "secret place" not in answer.text
 
 
+# --- a power cut ---
+
+
+def test_bytes_and_their_names_are_on_the_disk_before_the_row_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, order, fsync = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path), [], os.fsync
+
+    def note(descriptor: int) -> None:
+        order.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    sa.event.listen(store.engine, "commit", lambda _: order.append(Path("commit")), once=True)
+    claim, films = store.add(b"film", NEW, 60), tmp_path / "films"
+    assert order[0].suffix == ".part" and order[0].parent == films
+    assert order[1:] == [films / claim.sha256[:2], films, Path("commit")]
+    store.close()
+
+
+def test_a_commit_is_on_the_disk_when_it_is_done(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+    store.close()
+
+
 # --- a fault after a film was stored ---
 
 
