@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -253,8 +254,8 @@ class Bucket:
         self._root = root.rstrip("/")
 
     def _probe(self) -> None:
-        """Write, read and delete, so that missing rights are told at the start."""
-        name = f"{self._root}/.cxr-{os.getpid()}"
+        """Write, read and delete, so that missing rights are told at the start. Hosts start at once."""
+        name = f"{self._root}/.cxr-{secrets.token_hex(8)}"
         self._bucket.pipe_file(name, b"cxr")
         self._bucket.cat_file(name)
         self._bucket.rm_file(name)

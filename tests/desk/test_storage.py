@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from s3fs import S3FileSystem
 
 from cxr.desk.audit import Entry
 from cxr.desk.storage import TOKEN, Bucket, open_storage
@@ -182,6 +183,21 @@ def test_a_storage_that_cannot_be_used_stops_the_start_with_a_sentence(tmp_path:
 def test_a_missing_bucket_stops_the_start(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="there is no such bucket"):
         open_storage(bucket.replace(NAME, "nowhere"), tmp_path)
+
+
+def test_hosts_with_processes_of_the_same_number_probe_a_bucket_each_for_itself(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed, pipe_file = [], S3FileSystem.pipe_file
+
+    def note(bucket: S3FileSystem, path: str, content: bytes) -> None:
+        probed.append(path)
+        pipe_file(bucket, path, content)
+
+    monkeypatch.setattr(S3FileSystem, "pipe_file", note)
+    for _ in range(2):
+        open_storage(bucket, tmp_path)
+    assert len(set(probed)) == 2
 
 
 def test_a_bucket_without_rights_stops_the_start(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
