@@ -9,7 +9,15 @@ from sqlalchemy.exc import DBAPIError
 from cxr.errors import SettingError
 
 DRIVERS = ("postgresql", "postgresql+psycopg")
-CONNECT_TIMEOUT_S = 5
+# A server that vanished without a word is given up after 45 s, in the middle of a query too. libpq, Parameter Key Words
+CLIENT_SETTINGS = {
+    "connect_timeout": "5",
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "45000",
+}
 # A writer waits as long as with SQLite. A host that loses its power keeps its locks until the server notices.
 SERVER_SETTINGS = {
     "lock_timeout": "30s",
@@ -31,12 +39,15 @@ def validate(url: sa.URL) -> None:
 
 
 def connect(url: sa.URL) -> sa.Engine:
-    options = " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())
+    """What the URL itself sets goes before what is set here."""
+    own = " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())
+    options = " ".join([own, *url.normalized_query.get("options", ())])  # of two values the server takes the last
+    client = {name: value for name, value in CLIENT_SETTINGS.items() if name not in url.query}
     return sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,  # logged errors must not carry file names
         pool_pre_ping=True,  # the server may have been started anew since
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "options": options},
+        connect_args={**client, "options": options},
     )
 
 

@@ -125,6 +125,29 @@ def test_a_host_whose_clock_is_an_hour_ahead_takes_no_film_from_another(
     store.close()
 
 
+def _connected(url: str) -> tuple[dict[str, str], list[str]]:
+    """How the client keeps the connection, and lock_timeout and search_path of the server."""
+    engine = open_database(url)
+    with engine.connect() as connection:
+        client = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+        server = [str(connection.execute(sa.text(f"SHOW {name}")).scalar()) for name in ("lock_timeout", "search_path")]
+    engine.dispose()
+    return client, server
+
+
+def test_a_connection_notices_a_server_that_vanished_unless_the_url_says_otherwise(postgresql_url: str) -> None:
+    client, _ = _connected(postgresql_url)
+    assert (client["keepalives"], client["keepalives_idle"], client["tcp_user_timeout"]) == ("1", "30", "45000")
+    client, _ = _connected(f"{postgresql_url}?keepalives_idle=7&connect_timeout=9")
+    assert (client["keepalives_idle"], client["connect_timeout"]) == ("7", "9")
+
+
+def test_options_of_the_url_go_before_those_of_the_desk(postgresql_url: str) -> None:
+    assert _connected(postgresql_url)[1] == ["30s", '"$user", public']
+    mine = f"{postgresql_url}?options=-c%20search_path%3Dpublic%20-c%20lock_timeout%3D7s"
+    assert _connected(mine)[1] == ["7s", "public"]
+
+
 def test_a_lock_that_is_not_given_is_told_as_busy(desk: Desk, film_png: bytes) -> None:
     engine = desk.intake.store.engine
     sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("SET LOCAL lock_timeout = '50ms'"))
