@@ -1,6 +1,7 @@
 """Faults of the disk and of the database, as errors that people can do something about."""
 
 import errno
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,6 +103,25 @@ def in_brief(error: BaseException) -> str:
     """What failed, and for what reason, in one line of the log."""
     chain = [error, error.__cause__] if error.__cause__ else [error]
     return " <- ".join(f"{type(one).__name__}: {(str(one).splitlines() or [''])[0]}" for one in chain)
+
+
+class FaultLog:
+    """Tells of a fault when it begins or changes, and when it is over: not each time, and never not at all."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._faults: dict[str, tuple[type, type]] = {}
+
+    def tell(self, what: str, error: Exception) -> None:
+        fault = type(error), type(error.__cause__)
+        if self._faults.get(what) != fault:
+            self._faults[what] = fault
+            unforeseen = not (isinstance(error, CxrError) or is_outside(error))
+            self._log.error("%s fails: %s", what, in_brief(error), exc_info=error if unforeseen else None)
+
+    def went_well(self, what: str) -> None:
+        if self._faults.pop(what, None):
+            self._log.warning("%s goes well again", what)
 
 
 def is_full(error: Exception) -> bool:

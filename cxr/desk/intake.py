@@ -2,21 +2,23 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from cxr.desk.audit import Entry
-from cxr.desk.faults import in_brief, is_outside
+from cxr.desk.faults import FaultLog, is_outside
 from cxr.desk.heatmap_files import HeatmapFolder
 from cxr.desk.heatmap_rows import discarded_heatmaps, forget_heatmaps, heatmaps_written, without_heatmaps
 from cxr.desk.keys import SentBefore
 from cxr.desk.pictures import thumbnail_jpeg
 from cxr.desk.retention import expire
 from cxr.desk.site_settings import SiteSettings
-from cxr.desk.storage import BytesMissing
+from cxr.desk.storage import SHELF_S, BytesMissing
 from cxr.desk.store import Claim, NewFilm, Store
 from cxr.desk.tables import FilmRow, with_room
 from cxr.desk.worklist_patients import Pseudonyms
@@ -29,8 +31,9 @@ from cxr.settings import Settings
 
 T = TypeVar("T")
 ROUND_S = 2.0  # how often the housekeeper looks for films whose lease ran out
-SWEEP_EVERY = 300  # rounds between two sweeps of the film bytes
+SWEEP_EVERY_S = SHELF_S - 30  # so that the sweeps of a bucket pass over none of its shelves
 NAME_LENGTH = 200
+READING = "reading films, which wait until their leases have run out,"
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ class Intake:
         self._writes_heatmaps = settings.heatmap_files
         self.limits = Limits.of(settings)
         self._lease_s = settings.lease_s
-        self._unscrubbed = False
+        self._faults, self._unscrubbed = FaultLog(log), False
         # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
         reads_at_once = max(1, settings.reads_at_once)
         self._slots = threading.BoundedSemaphore(reads_at_once)
@@ -213,10 +216,11 @@ class Intake:
         try:
             if self._write(lambda: self.store.begin(claim, self._lease_s)):
                 self._conclude(claim, reader, film)
+            self._faults.went_well(READING)
         except Exception as error:
             if not is_outside(error):
                 raise
-            log.error("film %s is read again when its lease has run out: %s", claim.film_id, in_brief(error))
+            self._faults.tell(READING, error)
             if not isinstance(error, MemoryError):  # the film's own size may be the cause, so that counts as an attempt
                 with suppress(SQLAlchemyError):
                     self.store.put_off(claim)
@@ -241,19 +245,23 @@ class Intake:
         return with_room(self.store.engine, change)
 
     def _keep_house(self) -> None:
-        rounds = 0
+        swept_at = -inf
         while not self._closed.is_set():
-            try:
-                self.pick_up()
-                self.write_heatmaps()
-                if rounds % SWEEP_EVERY == 0:
-                    self.sweep()
-                self.scrub()
-            except Exception:  # a full disk or a locked database must not end the housekeeping
-                log.exception("housekeeping failed; trying again in %s s", ROUND_S)
-            rounds += 1
+            is_due = time.monotonic() - swept_at >= SWEEP_EVERY_S
+            swept_at = time.monotonic() if is_due else swept_at
+            for chore in (self.pick_up, self.write_heatmaps, *([self.sweep] if is_due else []), self.scrub):
+                self._do(chore)
             self._wake.wait(ROUND_S)
             self._wake.clear()
+
+    def _do(self, chore: Callable[[], object]) -> None:
+        """A fault of one chore, as of the storage or the database, ends neither the others nor the housekeeping."""
+        try:
+            chore()
+        except Exception as error:
+            self._faults.tell(f"housekeeping ({chore.__name__})", error)
+        else:
+            self._faults.went_well(f"housekeeping ({chore.__name__})")
 
 
 def clean_name(name: str) -> str:
