@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, ColumnElement, Engine, delete, func, select, text, true, update
+from sqlalchemy import URL, ColumnElement, Engine, delete, func, literal, select, text, true, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
@@ -278,6 +278,11 @@ class Store:
         with self._read() as session:
             return _found(session.scalar(wanted.options(joinedload(FilmRow.report).undefer("*"))))
 
+    def is_left(self, film: FilmRow) -> bool:
+        """Whether nobody reads an unread film now: its lease has run out, by the clock that all desks share."""
+        with self._read() as session:
+            return film.state in UNREAD and self._has_run_out(session, film)
+
     def older_than(self, moment: float) -> list[str]:
         """Ids of the films that were taken in before, oldest first."""
         with self._read() as session:
@@ -345,13 +350,16 @@ class Store:
     def _forget(self, told: Entry, spare_reading: bool) -> FilmRow:
         with self._write((audit.LOCK,)) as session:
             row = _found(session.get(FilmRow, told.film_id, with_for_update=True))
-            if spare_reading and row.state in UNREAD and row.lease_until > time.time():
+            if spare_reading and row.state in UNREAD and not self._has_run_out(session, row):
                 raise Conflict("The film is being read; delete it afterwards.")
             session.delete(row)
             audit.append(session, [told])
             if row.gradcam:
                 session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
         return row
+
+    def _has_run_out(self, session: Session, row: FilmRow) -> bool:
+        return bool(session.scalar(select(literal(row.lease_until) <= self._in(0))))
 
     def _unnamed(self, hashes: list[str]) -> list[str]:
         """Those that no film has."""

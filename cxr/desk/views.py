@@ -1,6 +1,5 @@
 """What pages and API have in common: the film that an address names, and a film as JSON."""
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,8 +62,8 @@ def task_of(name: str) -> ModelInfo | Task:
 
 def trouble(film: FilmRow) -> str:
     """Why a film has no reading, in a sentence; empty when it has one or will have it soon."""
-    left = film.state in UNREAD and film.lease_until < time.time()  # else another desk is reading it
-    if left and film.task not in intake().readers.tasks:
+    unserved = film.state in UNREAD and film.task not in intake().readers.tasks
+    if unserved and intake().store.is_left(film):  # else another desk is reading it
         return (
             f"This film waits for a model of the task {film.task}, which is not served here now. It is kept, and read "
             "as soon as the desk is opened with such a model (--model, CXR_MODEL); or upload it for another task."

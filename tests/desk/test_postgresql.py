@@ -15,7 +15,7 @@ from cxr.desk.audit import AuditLog, AuditRow, Entry
 from cxr.desk.backup import BackupError, back_up
 from cxr.desk.store import NewFilm, Store
 from cxr.desk.tables import Base, open_database, writing
-from cxr.errors import SettingError
+from cxr.errors import Conflict, SettingError
 from cxr.reading.reader import Reader
 from tests.desk.desk import Desk, open_desk
 
@@ -118,10 +118,13 @@ def test_a_host_whose_clock_is_an_hour_ahead_takes_no_film_from_another(
     tmp_path: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(postgresql_url, tmp_path)
-    store.add(b"film", NEW, 60)
+    film_id = store.add(b"film", NEW, 60).film_id
     late = time.time() + 3600
     monkeypatch.setattr(time, "time", lambda: late)
     assert store.claim_stale(60) is None
+    assert not store.is_left(store.film(film_id))
+    with pytest.raises(Conflict, match="is being read"):
+        store.delete(Entry("(desk)", "expire", film_id), spare_reading=True)
     store.close()
 
 
