@@ -14,8 +14,8 @@ from cxr.errors import SettingError
 MIB = 2**20
 
 
-def _setting(default: Any, help: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices})
+def _setting(default: Any, help: str, choices: tuple[str, ...] = (), least: int = 0) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices, "least": least})
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Settings:
     max_request_bytes: int = _setting(512 * MIB, "largest upload, in bytes, also once its ZIP files are unpacked")
     reads_at_once: int = _setting(2, "films that one process decodes and reads at the same time; bounds its memory")
     max_waiting: int = _setting(16, "uploads that one process lets wait to be read; more are answered 503 at once")
-    lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again")
+    lease_s: int = _setting(60, "seconds after which a film that a crashed process was reading is read again", least=1)
     keep_days: int = _setting(0, "days after which films are deleted with all that was made of them; 0: never")
     session_idle_s: int = _setting(1800, "seconds without a request after which a session ends")
     session_most_s: int = _setting(43_200, "seconds after which a session ends in any case")
@@ -103,7 +103,7 @@ def _parse(setting: "Field[Any]", text: str) -> Any:
     if kind is bool:
         return _parse_bool(setting.name, text)
     if kind is int:
-        return _parse_count(setting.name, text)
+        return _parse_count(setting.name, text, setting.metadata["least"])
     return text
 
 
@@ -114,7 +114,7 @@ def _parse_bool(name: str, text: str) -> bool:
     return known[text.lower()]
 
 
-def _parse_count(name: str, text: str) -> int:
-    if not text.isdecimal():
-        raise SettingError(f"{variable(name)} is {text!r}; write a whole number from 0 up.")
+def _parse_count(name: str, text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise SettingError(f"{variable(name)} is {text!r}; write a whole number from {least} up.")
     return int(text)

@@ -69,7 +69,7 @@ def cause(error: Exception, url: sa.URL) -> str:
     return first.replace(url.password, "***") if url.password else first
 
 
-def keep_room(_: sa.Engine) -> None:
+def keep_room(_: sa.Engine, size: int) -> None:
     """Nothing: the server's disk is its own."""
 
 

@@ -1,5 +1,8 @@
 """What the desk asks of SQLite: one write lock, deleted content overwritten, and room to delete on a full disk."""
 
+import errno
+import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -58,8 +61,8 @@ def scrub(engine: sa.Engine) -> bool:
     return not busy
 
 
-def keep_room(engine: sa.Engine) -> None:
-    """Hold some room beside the database. Raises OSError when the disk is full."""
+def keep_room(engine: sa.Engine, size: int) -> None:
+    """Hold some room beside the database. Raises OSError when the disk has none for that, or for a film of `size`."""
     reserve = _reserve(engine)
     if not reserve.exists():
         try:
@@ -67,6 +70,8 @@ def keep_room(engine: sa.Engine) -> None:
         except OSError:
             reserve.unlink(missing_ok=True)
             raise
+    if shutil.disk_usage(reserve.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def make_room(engine: sa.Engine) -> bool:

@@ -132,7 +132,7 @@ class Store:
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim, new.anyway)
         with told_when_full():
-            keep_room(self._engine)
+            keep_room(self._engine, len(content))
             with self.storage.staged(sha256, content) as keep:
                 self._put(row, new, keep)
         return claim

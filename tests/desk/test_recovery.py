@@ -20,6 +20,7 @@ from cxr.desk.storage import StorageAway
 from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
 from cxr.desk.tables import UNREAD, FilmRow, State, writing
 from cxr.desk.worklist import Wanted, Worklist
+from cxr.errors import SettingError
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.settings import Settings
@@ -177,6 +178,11 @@ def test_the_housekeeper_writes_the_heatmap_files_that_are_owed(
         _wait(lambda: desk.intake.store.film(film["id"]).gradcam_written)
         assert {path.stem for path in desk.heatmap_files()} == set(reader.info.labels)
         assert list((tmp_path / "gradcam").rglob("*.part")) == []
+
+
+def test_a_lease_of_no_time_is_refused() -> None:
+    with pytest.raises(SettingError, match="CXR_LEASE_S is '0'; write a whole number from 1 up"):
+        Settings.from_environment({"CXR_LEASE_S": "0"})
 
 
 # --- faults that are not the film's ---

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -70,6 +71,17 @@ def test_a_database_without_room_leaves_no_bytes(desk: Desk, film_png: bytes) ->
     with _failing_commit(desk.intake.store):
         assert desk.api_upload("a.png", film_png).status_code == 507
     assert desk.keeps_nothing()
+
+
+def test_a_film_that_is_larger_than_the_room_is_not_begun(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = shutil.disk_usage(desk.folder)._replace(free=len(film_png) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: left)
+    assert desk.api_upload("a.png", film_png).status_code == 507
+    assert desk.keeps_nothing()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: left._replace(free=len(film_png)))
+    assert desk.api_upload("a.png", film_png).status_code == 201
 
 
 def test_a_failed_upload_keeps_the_same_bytes_of_another_film(desk: Desk, film_png: bytes) -> None:
