@@ -7,7 +7,7 @@ from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from cxr.desk.tables import AnswerRow, FilmRow, State
-from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
+from cxr.desk.worklist_tables import LABEL_LENGTH, SEARCH_LENGTH, AnsweredBy, FindingAbove, WorklistRow
 from cxr.desk.worklist_urgency import rank
 from cxr.reading.report import Report
 
@@ -21,8 +21,13 @@ def enlist(session: Session, film: FilmRow, patient: str, study: str) -> None:
     """A film that was taken in. `patient` and `study`: their pseudonyms, empty where the file names none."""
     session.add(WorklistRow(
         film_id=film.id, created_at=film.created_at, state=State.WAITING, task=film.task,
-        search=normalised(f"{film.name} {patient}"), patient=patient, study=study,
+        search=_searched(film.name, patient), patient=patient, study=study,
     ))  # fmt: skip
+
+
+def _searched(name: str, patient: str) -> str:
+    """Cut to its column after it was normalised, which makes up to 18 letters of one (U+FDFA); the patient stays."""
+    return normalised(name)[: SEARCH_LENGTH - LABEL_LENGTH - 1] + " " + normalised(patient)
 
 
 def note_report(session: Session, film_id: str, report: Report) -> None:

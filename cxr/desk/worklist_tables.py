@@ -6,6 +6,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cxr.desk.tables import Base
 
 LABEL_LENGTH = 16  # of patients and studies
+SEARCH_LENGTH = 300
 
 
 class WorklistRow(Base):
@@ -23,7 +24,7 @@ class WorklistRow(Base):
     created_at: Mapped[float]  # as in films
     state: Mapped[str] = mapped_column(String(16))  # as in films, but waiting until there is an outcome
     task: Mapped[str] = mapped_column(String(64))
-    search: Mapped[str] = mapped_column(String(300))  # what a search looks through, as `normalised` makes it
+    search: Mapped[str] = mapped_column(String(SEARCH_LENGTH))  # what a search looks through, as `normalised` makes it
     patient: Mapped[str] = mapped_column(String(LABEL_LENGTH))  # pseudonym; empty: the file names nobody
     study: Mapped[str] = mapped_column(String(LABEL_LENGTH))  # pseudonym; empty: the file names none
     margin: Mapped[float | None]  # of the top finding over its operating point, log odds; None: nothing to compare

@@ -15,6 +15,7 @@ from cxr.desk.store import Store
 from cxr.desk.tables import writing
 from cxr.desk.worklist import Line, Wanted
 from cxr.desk.worklist_patients import Pseudonyms
+from cxr.desk.worklist_tables import SEARCH_LENGTH
 from cxr.desk.worklist_urgency import WEIGHTS, rank_all
 from cxr.errors import NotFound
 from tests.desk.drawn_reports import add, report
@@ -103,6 +104,13 @@ def test_a_failed_film_and_one_that_is_read_anew_change_their_state(store: Store
     assert {line.film.id for line in _lines(store, state="waiting")} == {failed, refused}
     store.fail(claim, "It failed.")
     assert _names(store, state="failed") == ["refused"]
+
+
+def test_a_name_that_grows_when_it_is_normalised_is_stored_and_its_patient_is_found(store: Store) -> None:
+    name = 200 * "\ufdfa"  # 18 letters each
+    add(store, name, patient="P-ABCDE")
+    assert _names(store, words=("p-abcde",)) == [name]
+    assert len(_lines(store)[0].place.search) <= SEARCH_LENGTH
 
 
 def test_a_search_finds_all_its_words_in_any_part_of_the_name(store: Store) -> None:

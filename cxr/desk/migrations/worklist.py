@@ -89,7 +89,7 @@ def _fill_films(connection: sa.Connection) -> None:
         "name, '', '', NULL, 1, 0.0 FROM films"
     ))  # fmt: skip
     for film_id, name in connection.execute(sa.text("SELECT id, name FROM films")).all():
-        folded = normalize("NFKC", name).casefold()
+        folded = normalize("NFKC", name).casefold()[:300]
         if folded != name:
             connection.execute(
                 sa.text("UPDATE worklist SET search = :search WHERE film_id = :film"),
