@@ -44,7 +44,7 @@ WINGS = {
         "archive_decoders", "archive_tables", "archive", "archive_ray",
     ),
     "cxr.desk": (
-        "extensions", "days", "storage", "faults", "migrations", "sqlite", "postgresql", "tables", "binding",
+        "extensions", "days", "faults", "storage", "migrations", "sqlite", "postgresql", "tables", "binding",
         "heatmap_rows", "people_tables", "audit", "tries", "people", "sessions", "visitors", "trail",
         "worklist_tables", "site_settings_rows", "worklist_urgency", "worklist_rows", "worklist_patients",
         "worklist_searches", "worklist",

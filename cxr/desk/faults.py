@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from cxr.desk.storage import StorageAway
 from cxr.errors import CxrError
 
 
@@ -41,6 +40,15 @@ class Away(CxrError):
 
     def __init__(self) -> None:
         super().__init__("The desk's database does not answer; nothing was changed. Try again in a moment.")
+
+
+class StorageAway(CxrError):
+    """The bucket does not answer, or refuses."""
+
+    status, retry_after_s = 503, 5
+
+    def __init__(self) -> None:
+        super().__init__("The desk's storage of films does not answer; nothing was changed. Try again in a moment.")
 
 
 class StoredYet(CxrError):

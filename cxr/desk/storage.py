@@ -1,5 +1,6 @@
 """Where film bytes are kept, each under its SHA-256: a folder, or a bucket that several hosts share."""
 
+import logging
 import os
 import re
 import secrets
@@ -12,21 +13,13 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from cxr.desk.faults import FaultLog, StorageAway
 from cxr.durable import sync_file, sync_folder
 from cxr.errors import CxrError, SettingError
 
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 SHELF_S = 600  # a bucket is looked through one 256th at a time
 TOKEN = ".cxr-storage"  # beside the shelves; what it is for: binding
-
-
-class StorageAway(CxrError):
-    """The bucket does not answer, or refuses."""
-
-    status, retry_after_s = 503, 5
-
-    def __init__(self) -> None:
-        super().__init__("The desk's storage of films does not answer; nothing was changed. Try again in a moment.")
 
 
 class BytesMissing(CxrError):
@@ -173,6 +166,7 @@ class Bucket:
     """
 
     def __init__(self, url: str) -> None:
+        self._faults = FaultLog(logging.getLogger(__name__))
         package = PACKAGES.get(urlsplit(url).scheme)
         if package and not find_spec(package):
             raise SettingError(f"CXR_STORAGE_URL needs the package {package}; pip install -r requirements-many.txt.")
@@ -188,19 +182,19 @@ class Bucket:
 
     def token(self) -> str:
         try:
-            with _told():
+            with self._told():
                 return bytes(self._bucket.cat_file(f"{self._root}/{TOKEN}")).decode()
         except FileNotFoundError:
             return ""
 
     def keep_token(self, token: str) -> None:
-        with _told():
+        with self._told():
             self._bucket.pipe_file(f"{self._root}/{TOKEN}", token.encode())
 
     def is_empty(self) -> bool:
         """By the names of the shelves alone: a list of all films would be thousands of requests."""
         try:
-            with _told():
+            with self._told():
                 found = self._bucket.ls(self._root, detail=False)
         except FileNotFoundError:
             return True
@@ -211,20 +205,20 @@ class Bucket:
         """Sent before the lock, since a bucket takes its time, and again where a deletion came in between."""
 
         def confirm() -> None:
-            with _told():
+            with self._told():
                 if not self._bucket.exists(self.place(sha256)):
                     self._bucket.pipe_file(self.place(sha256), content)
 
-        with _told():
+        with self._told():
             self._bucket.pipe_file(self.place(sha256), content)
         yield confirm
 
     def read(self, sha256: str) -> bytes:
-        with _told():
+        with self._told():
             return bytes(self._bucket.cat_file(self.place(sha256)))
 
     def delete(self, sha256: str) -> None:
-        with _told():
+        with self._told():
             if self._bucket.exists(self.place(sha256)):
                 self._bucket.rm_file(self.place(sha256))
 
@@ -234,18 +228,31 @@ class Bucket:
     def names(self) -> list[str]:
         """Those of one shelf: a list of all films would be thousands of requests."""
         shelf = f"{int(time.time() / SHELF_S) % 256:02x}"
-        with _told():
+        with self._told():
             return [path.rpartition("/")[2] for path in self._bucket.find(f"{self._root}/{shelf}")]
 
     def is_older(self, sha256: str, moment: float) -> bool:
         try:
-            with _told():
+            with self._told():
                 return bool(self._bucket.modified(self.place(sha256)).timestamp() < moment)
         except FileNotFoundError:
             return False
 
     def tidy(self, moment: float) -> None:
         pass
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # every library of buckets has its own
+            away = StorageAway()
+            away.__cause__ = error
+            self._faults.tell("the bucket", away)
+            raise away from error
+        self._faults.went_well("the bucket")
 
     def _open(self, url: str) -> None:
         from fsspec.core import url_to_fs
@@ -267,16 +274,6 @@ def _is_older(path: Path, moment: float) -> bool:
         return path.stat().st_mtime < moment
     except FileNotFoundError:
         return False
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # every library of buckets has its own
-        raise StorageAway from error
 
 
 def _cause(error: Exception) -> str:

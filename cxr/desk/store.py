@@ -19,10 +19,10 @@ from cxr.desk import audit
 from cxr.desk.answers import Answers
 from cxr.desk.audit import Entry
 from cxr.desk.binding import NotBound, bind, validate_bound
-from cxr.desk.faults import in_brief, is_outside, told_when_full
+from cxr.desk.faults import StorageAway, in_brief, is_outside, told_when_full
 from cxr.desk.keys import add_film
 from cxr.desk.scores import keep_scores
-from cxr.desk.storage import BytesMissing, StorageAway, open_storage
+from cxr.desk.storage import BytesMissing, open_storage
 from cxr.desk.tables import (
     DESK,
     UNREAD,

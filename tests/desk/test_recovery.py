@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cxr.desk.audit import Entry
+from cxr.desk.faults import StorageAway
 from cxr.desk.instance import open_store
-from cxr.desk.storage import StorageAway
 from cxr.desk.store import MOST_ATTEMPTS, Claim, NewFilm, Store
 from cxr.desk.tables import UNREAD, FilmRow, State, writing
 from cxr.desk.worklist import Wanted, Worklist

@@ -58,18 +58,22 @@ def test_films_of_the_same_bytes_share_an_object_until_the_last_goes(in_bucket: 
 
 
 def test_a_bucket_that_does_not_answer_is_told_and_leaves_no_film(
-    in_bucket: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+    in_bucket: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise TimeoutError
+        raise TimeoutError("no answer from 10.0.0.7")
 
     with monkeypatch.context() as away:
         away.setattr(in_bucket.intake.store.storage._bucket, "pipe_file", fail)  # type: ignore[attr-defined]
         answer = in_bucket.api_upload("a.png", film_png)
+        in_bucket.api_upload("b.png", film_png)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "storage of films does not answer; nothing was changed" in answer.get_json()["error"]
     assert in_bucket.films() == []
     assert in_bucket.api_upload("a.png", film_png).get_json()["state"] == "read"
+    began, ended = caplog.messages  # once, though two uploads met it
+    assert began.startswith("the bucket fails: StorageAway") and "TimeoutError: no answer from 10.0.0.7" in began
+    assert ended == "the bucket goes well again"
 
 
 def test_a_film_deleted_while_the_bucket_is_away_is_told_and_its_bytes_are_swept_later(
