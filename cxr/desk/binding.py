@@ -41,19 +41,32 @@ class BoundStorage(Base):
 def bind(engine: Engine, storage: Storage, *, adopt: bool = False) -> None:
     """Bind the two where both are new, or were made by a version of cxr that bound none; `adopt`: in any case.
 
-    Raises NotBound.
+    Raises:
+        NotBound: they do not belong together.
+        SettingError: the storage cannot be read or written.
+    """
+    try:
+        if storage.token() and not adopt:  # as at every start but the first, without waiting for anybody's lock
+            validate_bound(engine, storage)
+        else:
+            storage.keep_token(_chosen_token(engine, storage, adopt))
+    except OSError as error:
+        raise SettingError(f"The storage of films {storage.root} cannot be used ({error.strerror}).") from error
+
+
+def _chosen_token(engine: Engine, storage: Storage, adopt: bool) -> str:
+    """What the storage is known by from now on. A crash before it is written there leaves one that can still be bound.
+
+    Whoever adopts one gives it a new id, so that any other database of it is refused.
     """
     with writing(engine) as session:
-        token, found = _token(session), storage.token()
-        if adopt:  # under a new id, so that any other database of this storage is refused from now on
-            token = ""
-        elif why := _strangers(session, storage, token, found):
+        token = _token(session)
+        why = "" if adopt else _strangers(session, storage, token, storage.token())
+        if why:
             raise NotBound(engine, storage, why)
-        elif found:
-            return
-        token = token or secrets.token_hex(16)
+        token = secrets.token_hex(16) if adopt or not token else token
         session.merge(BoundStorage(id=1, token=token))
-    storage.keep_token(token)  # after the commit: a crash in between leaves a storage without id, which can be bound
+    return token
 
 
 def validate_bound(engine: Engine, storage: Storage) -> None:

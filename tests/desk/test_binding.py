@@ -17,6 +17,7 @@ from cxr.desk.binding import BoundStorage, NotBound
 from cxr.desk.storage import TOKEN
 from cxr.desk.store import HOUR_S, NewFilm, Store
 from cxr.desk.tables import writing
+from cxr.errors import SettingError
 from tests.desk.buckets import open_bucket
 
 NEW = NewFilm("a.png", "PNG", "chestxray14", "upload", b"thumbnail", gradcam=False)
@@ -88,6 +89,12 @@ def test_a_storage_that_is_not_mounted_stops_the_start(tmp_path: Path) -> None:
         _fill(store)
     (tmp_path / "films").rename(tmp_path / "elsewhere")
     with pytest.raises(NotBound, match="is empty or not mounted"):
+        _open(tmp_path, str(tmp_path / "films"))
+
+
+def test_a_storage_that_cannot_be_read_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "films" / TOKEN).mkdir(parents=True)
+    with pytest.raises(SettingError, match=r"films cannot be used \(Is a directory\)"):
         _open(tmp_path, str(tmp_path / "films"))
 
 
