@@ -45,7 +45,7 @@ WINGS = {
     ),
     "cxr.desk": (
         "extensions", "days", "faults", "storage", "migrations", "sqlite", "postgresql", "tables", "binding",
-        "heatmap_rows", "people_tables", "audit", "tries", "people", "sessions", "visitors", "trail",
+        "heatmap_rows", "refusals", "people_tables", "audit", "tries", "people", "sessions", "visitors", "trail",
         "worklist_tables", "site_settings_rows", "worklist_urgency", "worklist_rows", "worklist_patients",
         "worklist_searches", "worklist",
         "answers", "keys", "scores", "store", "instance", "backup", "heatmap_files", "retention",

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from cxr.desk.answers_views import said_of
 from cxr.desk.film_report import told_of_model
 from cxr.desk.pictures import preview_png, raw_pixels
+from cxr.desk.refusals import add_refusals
 from cxr.desk.trail import tells_of
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import chosen_label, film_summary, find_film, find_report, intake, settings, taken_json, wants_json
@@ -54,7 +55,7 @@ def upload() -> AnyResponse | tuple[str, int]:
         return _answer_one(taken)
     if not taken.films:
         return render_template("refused.html", refused=taken.refused), _common_status(taken)
-    intake().store.add_refusals(taken.upload, [(r.name, str(r.error)) for r in taken.refused])
+    add_refusals(intake().store.engine, taken.upload, [(r.name, str(r.error)) for r in taken.refused])
     return redirect(url_for("pages.films", upload=taken.upload), 303)
 
 

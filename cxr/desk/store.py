@@ -21,6 +21,7 @@ from cxr.desk.audit import Entry
 from cxr.desk.binding import NotBound, bind, validate_bound
 from cxr.desk.faults import StorageAway, in_brief, is_outside, told_when_full
 from cxr.desk.keys import add_film
+from cxr.desk.refusals import forget_refusals
 from cxr.desk.scores import keep_scores
 from cxr.desk.storage import BytesMissing, open_storage
 from cxr.desk.tables import (
@@ -28,7 +29,6 @@ from cxr.desk.tables import (
     UNREAD,
     DiscardedHeatmaps,
     FilmRow,
-    Refusal,
     ReportRow,
     State,
     clock,
@@ -48,7 +48,7 @@ from cxr.reading.report import Report
 T = TypeVar("T")
 MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
-HOUR_S = 3600  # refusals are forgotten, and bytes of a broken upload deleted, after this long
+HOUR_S = 3600  # bytes of a broken upload are deleted after this long
 SWEPT_AT_ONCE = 500  # hashes in one query
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class Store:
                 if self.storage.is_older(sha256, hour_ago):
                     self._drop_unnamed(sha256)
         with self._write(()) as session:
-            session.execute(delete(Refusal).where(Refusal.created_at < hour_ago))
+            forget_refusals(session)
             forget_searches(session)
 
     def scrub(self) -> bool:
@@ -306,17 +306,6 @@ class Store:
             same = list(session.scalars(newest.where(FilmRow.task == film.task).limit(MOST_COMPARABLE)))
             room = MOST_COMPARABLE - len(same)
             return same + list(session.scalars(newest.where(FilmRow.task != film.task).limit(room)))
-
-    def add_refusals(self, upload: str, refusals: list[tuple[str, str]]) -> None:
-        """Remember for an hour why files of an upload, as (name, sentence), were refused."""
-        now = time.time()
-        with self._write() as session:
-            session.execute(delete(Refusal).where(Refusal.upload == upload))  # a repeated upload tells them once
-            session.add_all(Refusal(upload=upload, name=n, sentence=s, created_at=now) for n, s in refusals)
-
-    def refusals(self, upload: str) -> list[Refusal]:
-        with self._read() as session:
-            return list(session.scalars(select(Refusal).where(Refusal.upload == upload).order_by(Refusal.id)))
 
     # --- within ---
 

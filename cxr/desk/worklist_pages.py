@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.forms import fields
 from cxr.desk.pages import pages
+from cxr.desk.refusals import refusals_of
 from cxr.desk.views import intake, settings
 from cxr.desk.visitors import visitor
 from cxr.desk.worklist import ANYBODY, NOBODY, Wanted
@@ -36,7 +37,7 @@ def films() -> str:
     shown: dict[str, Any] = {
         "page": worklist.page(asked.wanted, size, request.args.get("before", "")),
         "count": worklist.count(asked.wanted),
-        "refusals": intake().store.refusals(upload) if upload else [],
+        "refusals": refusals_of(intake().store.engine, upload) if upload else [],
         "deleted": request.args.get("deleted", type=int),
         "answerers": worklist.answerers(),
     }
