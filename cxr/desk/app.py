@@ -21,7 +21,7 @@ from cxr.desk.audit import AuditLog
 from cxr.desk.audit_pages import audit_pages
 from cxr.desk.cards import cards
 from cxr.desk.door import guard
-from cxr.desk.faults import DiskFull, StoredYet, database_fault, is_full
+from cxr.desk.faults import DiskFull, database_fault, is_full
 from cxr.desk.film_report_views import reports
 from cxr.desk.heatmap_files import HeatmapFolder
 from cxr.desk.instance import HEATMAPS, ROOT, make_folder, open_store, resolve
@@ -133,9 +133,9 @@ class _InGivenOrder(DefaultJSONProvider):
 def answer_error(error: Exception) -> AnyResponse:
     """Any error as a page or as JSON. What is no CxrError gets a sentence that tells nothing of the inside."""
     status, sentence = _describe(error)
-    if status >= 500 and g.get("stored"):
-        error = StoredYet(len(g.stored))
-        status, sentence = error.status, str(error)
+    if status >= 500 and "halfway" in g:
+        error = g.halfway
+        status, sentence = _describe(error)
     if wants_json():
         response: Response = jsonify(error=sentence, status=status)
     else:

@@ -52,7 +52,7 @@ class StorageAway(CxrError):
 
 
 class StoredYet(CxrError):
-    """Films were stored, and what came after them failed."""
+    """Films were stored, and what came after them failed. As `g.halfway` it is told instead of what failed."""
 
     status, retry_after_s = 503, 5
 
@@ -61,6 +61,18 @@ class StoredYet(CxrError):
         super().__init__(
             f"{films}, but then the desk failed to answer as it should. Look at the list of films in a moment before "
             "anything is sent again."
+        )
+
+
+class DeletedInPart(CxrError):
+    """Some of many films were deleted, and then something failed. As `g.halfway` it is told instead of that."""
+
+    status, retry_after_s = 503, 5
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The desk failed before all of these films were deleted. Look at the list of films, and delete those that "
+            "are left."
         )
 
 

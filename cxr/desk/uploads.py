@@ -9,6 +9,7 @@ from hashlib import sha256
 from flask import Request, g
 from werkzeug.datastructures import FileStorage
 
+from cxr.desk.faults import StoredYet
 from cxr.desk.intake import Intake, clean_name
 from cxr.desk.zips import Sent, is_zip, members_of
 from cxr.errors import BadRequest, CxrError, TooLarge
@@ -75,9 +76,7 @@ def _take_in(intake: Intake, request: Request, parts: Sequence[FileStorage], set
     task, anyway, key = _task(request, intake), _anyway(request), _Key.of(request)
     sent = [file for part in parts for file in _files(part, settings)]
     _validate_whole([file for file in sent if isinstance(file, Sent)], settings)
-    films: list[str] = []
-    refused: list[Refused] = []
-    g.stored = films  # the error handler tells of them, whatever fails afterwards
+    films, refused = [], []
     for place, file in enumerate(sent):
         if isinstance(file, Refused):
             refused.append(file)
@@ -86,6 +85,7 @@ def _take_in(intake: Intake, request: Request, parts: Sequence[FileStorage], set
             content = _content(file, settings)
             own_key = key.of_film(place, content)
             films.append(intake.take_in(content, file.name, key.upload, task, anyway=anyway, key=own_key))
+            g.halfway = StoredYet(len(films))
         except CxrError as error:
             refused.append(Refused(clean_name(file.name), error))
     return Taken(key.upload, tuple(films), tuple(refused), any(is_zip(part.stream) for part in parts))

@@ -7,10 +7,11 @@ from math import inf, isfinite
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import has_request_context, redirect, render_template, request, url_for
+from flask import g, has_request_context, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
+from cxr.desk.faults import DeletedInPart
 from cxr.desk.forms import fields
 from cxr.desk.pages import pages
 from cxr.desk.refusals import refusals_of
@@ -63,6 +64,7 @@ def act_on_films() -> AnyResponse:
     if action == "csv":
         return table_of(wanted)
     gone = [line.film.id for line in intake().store.worklist.page(wanted, MOST_DELETED).lines]
+    g.halfway = DeletedInPart()
     deleted = [film_id for film_id in gone if _deleted(film_id)]
     return redirect(url_for("pages.films", **asked.but(deleted=str(len(deleted)))), 303)
 
