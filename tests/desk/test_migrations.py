@@ -23,7 +23,7 @@ from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
 TABLES_OF_0007 = ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key")
-TABLES_OF_0008 = ("bound_storage",)
+SINCE_0007 = "DROP TABLE bound_storage; ALTER TABLE films DROP COLUMN anyway;"
 MODULES_WITH_TABLES = (tables, binding, people_tables, audit, scores, worklist_tables, site_settings_rows)
 
 
@@ -84,8 +84,8 @@ def test_answers_under_the_name_of_an_account_become_its_own(old: Path) -> None:
     with closing(sqlite3.connect(old)) as database:
         for column in ("person_id", "browser"):
             database.execute(f"ALTER TABLE answers DROP COLUMN {column}")
-        database.execute("ALTER TABLE films DROP COLUMN anyway")
-        for later in (*TABLES_OF_0008, *TABLES_OF_0007, "scores", "reading_models"):
+        database.executescript(SINCE_0007)
+        for later in (*TABLES_OF_0007, "scores", "reading_models"):
             database.execute(f"DROP TABLE {later}")
         database.execute("UPDATE alembic_version SET version_num = '0004'")
         database.execute("INSERT INTO people VALUES (7, 'anna', '', 'admin', 0, 100.0, NULL)")

@@ -17,13 +17,14 @@ from cxr.desk.migrations import scores as step
 from cxr.desk.scores import ReadingModel, ScoresRow, unpacked
 from cxr.desk.statistics import DAY_S, LookedAt, Opinion, agreement, reading_time, refusals, shares_above, volume
 from cxr.desk.statistics_drift import Reference, drift, reference
+from cxr.desk.storage import TOKEN
 from cxr.desk.tables import reading
 from cxr.modelfile import OperatingPoint
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk
-from tests.desk.test_migrations import TABLES_OF_0007
+from tests.desk.test_migrations import SINCE_0007, TABLES_OF_0007
 from tests.desk.test_refused import NEGATIVE
 from tests.phantom import phantom_png
 from tests.reading.tiny import tiny_info, tiny_model
@@ -242,9 +243,11 @@ def test_scores_of_older_films_are_taken_from_their_reports(tmp_path: Path, read
         before, told = _tables(desk), _told(desk)
     with closing(sqlite3.connect(tmp_path / "instance" / "desk.sqlite3")) as database:
         database.executescript(
-            "".join(f"DROP TABLE {name};" for name in ("scores", "reading_models", *TABLES_OF_0007))
+            SINCE_0007
+            + "".join(f"DROP TABLE {name};" for name in ("scores", "reading_models", *TABLES_OF_0007))
             + f"UPDATE alembic_version SET version_num = '{step.down_revision}';"
         )
+    (tmp_path / "instance" / "films" / TOKEN).unlink()  # came with a later step, too
     with open_desk(tmp_path, reader) as desk:
         assert _tables(desk) == before
         assert _told(desk) == told
