@@ -5,11 +5,11 @@ at the end of the list as at its beginning, and films that come meanwhile neithe
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
 from cxr.desk.tables import FilmRow, ReportRow, reading
@@ -18,6 +18,7 @@ from cxr.errors import NotFound
 from cxr.reading.report import log_odds, share_of
 
 Column = InstrumentedAttribute[Any]
+Expression = Column | ColumnElement[Any]
 Key = tuple[Column, ...]
 _NEWEST: Key = (WorklistRow.created_at, WorklistRow.film_id)
 # Each falls in all its columns, so that a place is compared as one row value, which indexes understand.
@@ -46,13 +47,30 @@ class Wanted:
     upload: str = ""
     films: tuple[str, ...] = ()  # ids
 
+    @property
+    def passes(self) -> bool:
+        """Whether one pass over all rows finds them, because the index of their order does not know what is asked.
+
+        SQLite takes an index for each condition that has one, also where nearly all rows meet it. To look 100,000 of
+        them up one by one takes ten times as long as to read them all as they lie.
+        """
+        elsewhere_than_by_date = self.state or self.since is not None or self.until is not None
+        return bool(self.words or self.task or (elsewhere_than_by_date and self.sort != "date"))
+
     def conditions(self) -> list[ColumnElement[bool]]:
-        row = WorklistRow
-        same = {row.state: self.state, row.task: self.task, row.patient: self.patient}
-        found = [column == value for column, value in same.items() if value]
-        found += [row.created_at >= self.since] if self.since is not None else []
-        found += [row.created_at < self.until] if self.until is not None else []
+        state, task, created_at = map(self._column, (WorklistRow.state, WorklistRow.task, WorklistRow.created_at))
+        found = [WorklistRow.patient == self.patient] if self.patient else []
+        found += [column == value for column, value in ((state, self.state), (task, self.task)) if value]
+        found += [created_at >= self.since] if self.since is not None else []
+        found += [created_at < self.until] if self.until is not None else []
         return [*found, *self._elsewhere(), *self._searched()]
+
+    def order(self) -> list[Expression]:
+        """Each falls."""
+        return [self._column(column) for column in ORDERS[self.sort]]
+
+    def _column(self, column: Column) -> Expression:
+        return func.coalesce(column, column) if self.passes else column  # an expression that no index knows
 
     def _elsewhere(self) -> list[ColumnElement[bool]]:
         """Conditions on other tables, whose films are found by an index."""
@@ -68,7 +86,7 @@ class Wanted:
             name = self.answered.removeprefix(BY)
             found.append(film_id.in_(select(AnsweredBy.film_id).where(AnsweredBy.by == name)))
         elif self.answered:
-            found.append(WorklistRow.unanswered == int(self.answered == NOBODY))
+            found.append(self._column(WorklistRow.unanswered) == int(self.answered == NOBODY))
         return found
 
     def _searched(self) -> list[ColumnElement[bool]]:
@@ -124,27 +142,25 @@ class Worklist:
 
     def page(self, wanted: Wanted, size: int, before: str = "") -> Page:
         """Films behind the cursor `before`. Raises NotFound for one of another list."""
-        order = ORDERS[wanted.sort]
-        behind = [tuple_(*order) < _parse_cursor(wanted.sort, before)] if before else []
-        chosen = select(WorklistRow).where(*wanted.conditions(), *behind)
         with reading(self.engine) as session:
-            found = list(session.scalars(chosen.order_by(*(c.desc() for c in order)).limit(size + 1)))
-        following = _cursor(order, found[size - 1]) if len(found) > size else None
+            found = list(session.scalars(page_query(wanted, size + 1, before)))
+        following = _cursor(ORDERS[wanted.sort], found[size - 1]) if len(found) > size else None
         return Page(self._lines(found[:size]), following)
 
     def count(self, wanted: Wanted) -> int:
+        conditions = replace(wanted, sort="date").conditions()  # of orders, the one with the most indexes
         with reading(self.engine) as session:
-            return session.scalar(select(func.count()).select_from(WorklistRow).where(*wanted.conditions())) or 0
+            return session.scalar(select(func.count()).select_from(WorklistRow).where(*conditions)) or 0
 
     def neighbours(self, wanted: Wanted, film_id: str) -> Neighbours:
         """Also of a film that is no longer wanted, because it was answered meanwhile: from the place where it was."""
-        order = ORDERS[wanted.sort]
+        order = wanted.order()
         chosen = select(WorklistRow.film_id).where(*wanted.conditions(), WorklistRow.film_id != film_id).limit(1)
         with reading(self.engine) as session:
             place = session.get(WorklistRow, film_id)
             if place is None:
                 return Neighbours(None, None)
-            here = _key(order, place)
+            here = _key(ORDERS[wanted.sort], place)
             behind = chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order))
             ahead = chosen.where(tuple_(*order) > here).order_by(*order)
             return Neighbours(session.scalar(ahead), session.scalar(behind))
@@ -176,6 +192,14 @@ class Worklist:
             names = _by_film(session, AnsweredBy.film_id, AnsweredBy.by, AnsweredBy.by, ids)
         kept = [place for place in places if place.film_id in films]
         return [Line(films[p.film_id], p, above.get(p.film_id, ()), names.get(p.film_id, ())) for p in kept]
+
+
+def page_query(wanted: Wanted, size: int, before: str = "") -> Select[WorklistRow]:
+    """Raises NotFound for a cursor of another list."""
+    order = wanted.order()
+    behind = [tuple_(*order) < _parse_cursor(wanted.sort, before)] if before else []
+    falling = (column.desc() for column in order)
+    return select(WorklistRow).where(*wanted.conditions(), *behind).order_by(*falling).limit(size)
 
 
 def _by_film(

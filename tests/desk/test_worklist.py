@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from cxr.desk.answers import new_answer
 from cxr.desk.site_settings_rows import set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import writing
-from cxr.desk.worklist import Line, Wanted
+from cxr.desk.worklist import Line, Wanted, page_query
 from cxr.desk.worklist_patients import Pseudonyms
 from cxr.desk.worklist_urgency import WEIGHTS, rank_all
 from cxr.errors import NotFound
@@ -154,6 +155,28 @@ def test_weights_of_a_site_rank_all_films_anew_and_later_ones_too(store: Store) 
         assert not rank_all(session)
     add(store, "later", report(Mass=0.1, Hernia=0.95))
     assert _names(store) == ["later", "hernia", "mass"]
+
+
+@pytest.mark.parametrize(("wanted", "plan"), [
+    ({}, ["SCAN worklist USING INDEX worklist_urgent"]),
+    ({"sort": "date"}, ["SCAN worklist USING INDEX worklist_newest"]),
+    ({"sort": "patient"}, ["SCAN worklist USING INDEX worklist_patients"]),
+    ({"state": "read", "sort": "date"}, ["SEARCH worklist USING INDEX worklist_states (state=?)"]),
+    ({"state": "read"}, ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+    ({"words": ("chest",)}, ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+    ({"words": ("a",), "state": "read", "answered": "no", "sort": "date", "since": 1.0},
+     ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+    ({"since": 1.0, "task": "covid3", "sort": "patient"}, ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+])  # fmt: skip
+def test_a_list_goes_by_the_index_of_its_order_or_takes_one_pass(
+    tmp_path: Path, wanted: dict[str, Any], plan: list[str]
+) -> None:
+    sqlite = Store(f"sqlite:///{tmp_path / 'plans.sqlite3'}", tmp_path)
+    text = page_query(Wanted(**wanted), 51).compile(sqlite.engine, compile_kwargs={"literal_binds": True}).string
+    with sqlite.engine.connect() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}".replace("%", "%%")).all()
+    sqlite.close()
+    assert [row.detail for row in rows] == plan
 
 
 @pytest.mark.parametrize("cursor", ["yesterday", "1.0", "1.0~2.0~a~b", "nan~a", f"{'9' * 400}~a", "1.0~a~"])
