@@ -69,6 +69,19 @@ class Wanted:
         """Each falls."""
         return [self._column(column) for column in ORDERS[self.sort]]
 
+    def cursor(self, place: WorklistRow) -> str:
+        """The place of a film as it is now, for an address: what is behind it is found when it has left, too."""
+        return "~".join(str(getattr(place, column.key)) for column in ORDERS[self.sort])  # str of a float is exact
+
+    def parse_cursor(self, cursor: str) -> tuple[Any, ...]:
+        """Raises NotFound for one of another order."""
+        columns, texts = ORDERS[self.sort], cursor.split("~")
+        try:
+            values = [_number(text) if _is_number(c) else text for c, text in zip(columns, texts, strict=True)]
+        except ValueError:
+            raise NotFound("There is no such page of the list; begin again at its first page.") from None
+        return tuple(values)
+
     def _column(self, column: Column) -> Expression:
         return func.coalesce(column, column) if self.passes else column  # an expression that no index knows
 
@@ -127,11 +140,19 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """Ids of the films beside one in the list; None at its ends."""
+class Beside:
+    """A film beside another in the list."""
 
-    previous: str | None
-    next: str | None
+    film_id: str
+    at: str  # cursor of its own place
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The films beside one in the list; None at its ends."""
+
+    previous: Beside | None
+    next: Beside | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +165,7 @@ class Worklist:
         """Films behind the cursor `before`. Raises NotFound for one of another list."""
         with reading(self.engine) as session:
             found = list(session.scalars(page_query(wanted, size + 1, before)))
-        following = _cursor(ORDERS[wanted.sort], found[size - 1]) if len(found) > size else None
+        following = wanted.cursor(found[size - 1]) if len(found) > size else None
         return Page(self._lines(found[:size]), following)
 
     def count(self, wanted: Wanted) -> int:
@@ -152,18 +173,22 @@ class Worklist:
         with reading(self.engine) as session:
             return session.scalar(select(func.count()).select_from(WorklistRow).where(*conditions)) or 0
 
-    def neighbours(self, wanted: Wanted, film_id: str) -> Neighbours:
-        """Also of a film that is no longer wanted, because it was answered meanwhile: from the place where it was."""
+    def neighbours(self, wanted: Wanted, film_id: str, at: str = "") -> Neighbours:
+        """Of the place `at`, where the film was when it was opened; without it, of the place where it is now.
+
+        An answer moves a film, by urgency far away. Raises NotFound for a cursor of another order.
+        """
         order = wanted.order()
-        chosen = select(WorklistRow.film_id).where(*wanted.conditions(), WorklistRow.film_id != film_id).limit(1)
+        chosen = select(WorklistRow).where(*wanted.conditions(), WorklistRow.film_id != film_id).limit(1)
         with reading(self.engine) as session:
-            place = session.get(WorklistRow, film_id)
-            if place is None:
+            if not at and (place := session.get(WorklistRow, film_id)):
+                at = wanted.cursor(place)
+            if not at:
                 return Neighbours(None, None)
-            here = _key(ORDERS[wanted.sort], place)
-            behind = chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order))
-            ahead = chosen.where(tuple_(*order) > here).order_by(*order)
-            return Neighbours(session.scalar(ahead), session.scalar(behind))
+            here = wanted.parse_cursor(at)
+            behind = session.scalar(chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order)))
+            ahead = session.scalar(chosen.where(tuple_(*order) > here).order_by(*order))
+        return Neighbours(_beside(wanted, ahead), _beside(wanted, behind))
 
     def answerers(self) -> list[str]:
         """Names of the people who answered films, but for those who gave none."""
@@ -194,10 +219,14 @@ class Worklist:
         return [Line(films[p.film_id], p, above.get(p.film_id, ()), names.get(p.film_id, ())) for p in kept]
 
 
+def _beside(wanted: Wanted, place: WorklistRow | None) -> Beside | None:
+    return Beside(place.film_id, wanted.cursor(place)) if place else None
+
+
 def page_query(wanted: Wanted, size: int, before: str = "") -> Select[WorklistRow]:
     """Raises NotFound for a cursor of another list."""
     order = wanted.order()
-    behind = [tuple_(*order) < _parse_cursor(wanted.sort, before)] if before else []
+    behind = [tuple_(*order) < wanted.parse_cursor(before)] if before else []
     falling = (column.desc() for column in order)
     return select(WorklistRow).where(*wanted.conditions(), *behind).order_by(*falling).limit(size)
 
@@ -210,23 +239,6 @@ def _by_film(
     for film, value in session.execute(select(film_id, text).where(film_id.in_(ids)).order_by(order)):
         found[film] = (*found.get(film, ()), value)
     return found
-
-
-def _key(order: Key, place: WorklistRow) -> tuple[Any, ...]:
-    return tuple(getattr(place, column.key) for column in order)
-
-
-def _cursor(order: Key, place: WorklistRow) -> str:
-    return "~".join(str(value) for value in _key(order, place))  # str of a float is exact
-
-
-def _parse_cursor(sort: str, cursor: str) -> tuple[Any, ...]:
-    columns, texts = ORDERS[sort], cursor.split("~")
-    try:
-        values = [_number(text) if _is_number(c) else text for c, text in zip(columns, texts, strict=True)]
-    except ValueError:
-        raise NotFound("There is no such page of the list; begin again at its first page.") from None
-    return tuple(values)
 
 
 def _is_number(column: Column) -> bool:

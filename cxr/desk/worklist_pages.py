@@ -18,7 +18,7 @@ from cxr.desk.views import intake, settings
 from cxr.desk.visitors import visitor
 from cxr.desk.worklist import ANYBODY, NOBODY, Wanted
 from cxr.desk.worklist_csv import table_of
-from cxr.desk.worklist_query import FILTERS, LIST, STATES, Chosen, chosen, searches
+from cxr.desk.worklist_query import AT, FILTERS, LIST, STATES, Chosen, chosen, searches
 from cxr.errors import BadRequest, NotFound
 
 PAGE_SIZE = 50
@@ -26,6 +26,7 @@ MOST_DELETED = 500  # in one request, so that it ends before a browser or a prox
 MOST_CHOSEN = 1000  # more than any page shows
 ACTIONS = ("csv", "delete")
 SCOPES = ("chosen", "all")
+FILM_PAGE = ("pages.film", "pages.delete", "pages.read_anyway", "answers.answer", "answers.answered_by")
 
 
 @pages.get("/films")
@@ -70,9 +71,14 @@ def act_on_films() -> AnyResponse:
 
 @pages.app_url_defaults
 def _stay_in_list(endpoint: str, values: dict[str, Any]) -> None:
-    """Links of a film's page to itself and to the films beside it keep the list from which it was opened."""
-    if endpoint in ("pages.film", "pages.delete") and has_request_context() and request.endpoint == "pages.film":
+    """Links and forms of a film's page, and what answers the forms, keep the list from which it was opened.
+
+    Those of the same film keep its place there, too.
+    """
+    if endpoint in FILM_PAGE and has_request_context() and request.endpoint in FILM_PAGE:
         values.setdefault(LIST, request.args.get(LIST))
+        if values.get("film_id") == (request.view_args or {}).get("film_id"):
+            values.setdefault(AT, request.args.get(AT))
 
 
 def _choices() -> dict[str, list[tuple[str, str]]]:

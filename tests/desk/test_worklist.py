@@ -13,7 +13,7 @@ from cxr.desk.answers import new_answer
 from cxr.desk.site_settings_rows import set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import writing
-from cxr.desk.worklist import Line, Wanted, page_query
+from cxr.desk.worklist import Beside, Line, Neighbours, Wanted, page_query
 from cxr.desk.worklist_patients import Pseudonyms
 from cxr.desk.worklist_urgency import WEIGHTS, rank_all
 from cxr.errors import NotFound
@@ -40,6 +40,15 @@ def _lines(store: Store, **wanted: object) -> list[Line]:
 
 def _names(store: Store, **wanted: object) -> list[str]:
     return [line.film.name for line in _lines(store, **wanted)]
+
+
+def _beside(store: Store, wanted: Wanted, film_id: str) -> tuple[str | None, str | None]:
+    found = store.worklist.neighbours(wanted, film_id)
+    return found.previous and found.previous.film_id, found.next and found.next.film_id
+
+
+def _place(wanted: Wanted, line: Line) -> Beside:
+    return Beside(line.film.id, wanted.cursor(line.place))
 
 
 def test_the_most_urgent_film_comes_first_and_equal_ones_newest_first(store: Store) -> None:
@@ -125,9 +134,8 @@ def test_pages_show_each_film_once_and_the_way_through_them_is_their_order(store
         seen += [line.film.id for line in page.lines]
         cursor = page.next
     assert seen == [line.film.id for line in _lines(store, sort=sort)] and len(set(seen)) == 7
-    beside = [store.worklist.neighbours(wanted, film_id) for film_id in seen]
-    assert [each.previous for each in beside] == [None, *seen[:-1]]
-    assert [each.next for each in beside] == [*seen[1:], None]
+    beside = [_beside(store, wanted, film_id) for film_id in seen]
+    assert beside == list(zip([None, *seen[:-1]], [*seen[1:], None], strict=True))
 
 
 def test_films_of_a_patient_and_of_a_study_stand_together(store: Store) -> None:
@@ -141,8 +149,27 @@ def test_the_next_film_of_a_list_that_an_answer_left_is_still_known(store: Store
     last, here, first = (add(store, name, report(Mass=p)) for name, p in (("c", 0.7), ("b", 0.8), ("a", 0.9)))
     wanted = Wanted(answered="no", sort="date")
     store.answers.add(here, new_answer("Mass", "agree"))
-    beside = store.worklist.neighbours(wanted, here)
-    assert (beside.previous, beside.next) == (first, last)
+    assert _beside(store, wanted, here) == (first, last)
+
+
+@pytest.mark.parametrize("filters", [{}, {"answered": "no"}, {"state": "read"}])
+@pytest.mark.parametrize("sort", ["urgency", "date", "patient"])
+def test_the_way_goes_on_from_where_one_was_when_the_film_was_answered_or_deleted(
+    store: Store, sort: str, filters: dict[str, str]
+) -> None:
+    for number in range(6):
+        add(store, str(number), report(Mass=0.5 + number / 20), patient=f"P-{number}")
+    wanted = Wanted(sort=sort, **filters)
+    lines = _lines(store, sort=sort)
+    ids = [line.film.id for line in lines]
+    for here in (1, 2):
+        at = wanted.cursor(lines[here].place)
+        store.answers.add(ids[here], new_answer("Mass", "agree", by="Ann"))
+        assert store.worklist.neighbours(wanted, ids[here], at).next == _place(wanted, lines[here + 1])
+    store.delete(ids[3])
+    found = store.worklist.neighbours(wanted, ids[3], wanted.cursor(lines[3].place))
+    assert found.next == _place(wanted, lines[4])
+    assert store.worklist.neighbours(wanted, ids[3]) == Neighbours(None, None)
 
 
 def test_weights_of_a_site_rank_all_films_anew_and_later_ones_too(store: Store) -> None:
