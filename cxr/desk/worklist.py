@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
-from cxr.desk.tables import FilmRow, ReportRow, reading
+from cxr.desk.tables import FilmRow, ReportRow, State, reading
 from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
 from cxr.errors import NotFound
 from cxr.reading.report import log_odds, share_of
@@ -189,6 +189,16 @@ class Worklist:
             behind = session.scalar(chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order)))
             ahead = session.scalar(chosen.where(tuple_(*order) > here).order_by(*order))
         return Neighbours(_beside(wanted, ahead), _beside(wanted, behind))
+
+    def without_reading(self) -> dict[str, int]:
+        """State -> films, of those that wait, failed or were refused."""
+        states = (State.WAITING, State.FAILED, State.REFUSED)
+        counted = (
+            select(WorklistRow.state, func.count()).where(WorklistRow.state.in_(states)).group_by(WorklistRow.state)
+        )
+        with reading(self.engine) as session:
+            found = dict(session.execute(counted).all())
+        return {state.value: found[state] for state in states if state in found}
 
     def answerers(self) -> list[str]:
         """Names of the people who answered films, but for those who gave none."""

@@ -41,6 +41,7 @@ def films() -> str:
         "refusals": intake().store.refusals(upload) if upload else [],
         "deleted": request.args.get("deleted", type=int),
         "answerers": worklist.answerers(),
+        "without_reading": {} if asked.filters or asked.text else worklist.without_reading(),
     }
     return render_template("films.html", asked=asked, now=time.time(), choices=_choices(), most=MOST_DELETED, **shown)
 

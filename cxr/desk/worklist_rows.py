@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from cxr.desk.tables import AnswerRow, FilmRow, State
 from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
-from cxr.desk.worklist_urgency import rank
+from cxr.desk.worklist_urgency import NOT_READ, rank, weights_in
 from cxr.reading.report import Report
 
 
@@ -22,6 +22,7 @@ def enlist(session: Session, film: FilmRow, patient: str, study: str) -> None:
     session.add(WorklistRow(
         film_id=film.id, created_at=film.created_at, state=State.WAITING, task=film.task,
         search=normalised(f"{film.name} {patient}"), patient=patient, study=study,
+        urgency=float(weights_in(session)[NOT_READ]),
     ))  # fmt: skip
 
 
@@ -39,12 +40,12 @@ def note_outcome(
     session: Session, film_id: str, state: State, above: Mapping[str, float] | None = None, margin: float | None = None
 ) -> None:
     """How the reading of a film ended, or State.WAITING when it begins anew. `above`: strengths by label."""
-    mine = WorklistRow.film_id == film_id
+    mine, weights = WorklistRow.film_id == film_id, weights_in(session)
     session.execute(delete(FindingAbove).where(FindingAbove.film_id == film_id))
     session.add_all(FindingAbove(film_id=film_id, label=label, strength=s) for label, s in (above or {}).items())
     session.flush()
     session.execute(update(WorklistRow).where(mine).values(state=state, margin=margin))
-    rank(session, mine)
+    rank(session, weights, mine)
 
 
 def note_answer(session: Session, film_id: str, by: str) -> None:

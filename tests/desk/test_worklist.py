@@ -2,20 +2,23 @@
 
 import itertools
 import math
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cxr.desk import worklist_rows
 from cxr.desk.answers import new_answer
 from cxr.desk.site_settings_rows import set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import writing
 from cxr.desk.worklist import Beside, Line, Neighbours, Wanted, page_query
 from cxr.desk.worklist_patients import Pseudonyms
-from cxr.desk.worklist_urgency import WEIGHTS, rank_all
+from cxr.desk.worklist_urgency import WEIGHTS, rank, rank_all
 from cxr.errors import NotFound
 from tests.desk.drawn_reports import add, report
 
@@ -57,8 +60,10 @@ def test_the_most_urgent_film_comes_first_and_equal_ones_newest_first(store: Sto
     add(store, "pneumothorax", report(Mass=0.1, Pneumothorax=0.6))
     add(store, "healthy", report(Mass=0.2))
     add(store, "refused", report(refused=True))
-    assert _names(store) == ["pneumothorax", "mass", "refused", "healthy", "nothing"]
-    assert [round(line.place.urgency, 3) for line in _lines(store)] == [6.0, 5.4, 2.0, 0.0, 0.0]
+    add(store, "waiting")
+    assert _names(store) == ["pneumothorax", "mass", "waiting", "refused", "healthy", "nothing"]
+    assert [round(line.place.urgency, 3) for line in _lines(store)] == [6.0, 5.4, 2.0, 2.0, 0.0, 0.0]
+    assert store.worklist.without_reading() == {"waiting": 1, "refused": 1}
 
 
 def test_a_film_that_somebody_answered_comes_after_all_others_until_the_answer_is_withdrawn(store: Store) -> None:
@@ -182,6 +187,32 @@ def test_weights_of_a_site_rank_all_films_anew_and_later_ones_too(store: Store) 
         assert not rank_all(session)
     add(store, "later", report(Mass=0.1, Hernia=0.95))
     assert _names(store) == ["later", "hernia", "mass"]
+
+
+def test_a_film_that_is_finished_while_all_are_ranked_anew_ranks_by_the_new_weights(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> None:
+        rank(*given)
+        ranked.set()
+        assert go_on.wait(20)
+
+    def new_weights() -> None:
+        with writing(store.engine) as session:
+            set_value(session, WEIGHTS, {"Mass": 1}, 1.0)
+            assert rank_all(session)
+
+    monkeypatch.setattr(worklist_rows, "rank", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        finished = threads.submit(add, store, "mass", report(Mass=0.9))
+        assert ranked.wait(20)
+        changed = threads.submit(new_weights)
+        time.sleep(0.3)
+        go_on.set()
+        finished.result(20), changed.result(20)
+    assert [line.place.urgency for line in _lines(store)] == [pytest.approx(0.9)]
 
 
 @pytest.mark.parametrize(("wanted", "plan"), [

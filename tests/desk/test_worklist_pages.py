@@ -118,6 +118,15 @@ def test_an_answer_without_a_script_keeps_list_and_place(desk: Desk) -> None:
     assert _links(desk.client.get(deleted.location))[0] == third
 
 
+def test_films_without_a_reading_are_counted_above_the_list(desk: Desk) -> None:
+    for name, read in (("a", None), ("b", report(refused=True)), ("c", report(Mass=0.9))):
+        add(desk.intake.store, name, read)
+    page = desk.client.get("/films").text
+    links = re.findall(r'<a href="(/films\?state=\w+)">([^<]*)</a>', page)
+    assert links == [("/films?state=waiting", "1 waiting"), ("/films?state=refused", "1 refused by the film check")]
+    assert "Without a reading" not in desk.client.get("/films?finding=Mass").text
+
+
 def test_a_list_that_ends_behind_a_deleted_film_leads_to_its_beginning(desk: Desk) -> None:
     add(desk.intake.store, "a", report(Mass=0.9))
     (only,) = _links(desk.client.get("/films?finding=Mass"))
