@@ -169,7 +169,7 @@ class Intake:
 
     def sweep(self) -> None:
         """Delete films that are too old, and what crashes left of broken uploads and of deleted films."""
-        expire(self.store, self.heatmaps, self._audit, self.site.now.keep_days)
+        expire(self.store, self.heatmaps, self._audit, self.site.keep_days)
         self._unscrubbed = True  # another process may have deleted films
         self.store.sweep()
         discarded = self.store.discarded_heatmaps()
