@@ -99,9 +99,11 @@ def _validated_action() -> tuple[str, Chosen, Wanted]:
     if action not in ACTIONS or scope not in SCOPES:
         raise BadRequest("The form asks for nothing that the desk does; send it from the page of films.")
     asked = chosen(MultiDict(parse_qsl(query)))
+    ids = tuple(request.form.getlist("film"))
+    if scope == "all" and ids:
+        raise BadRequest(f"{len(ids)} films are ticked, and all of the list are asked for; take one or the other.")
     if scope == "all":  # films that came after the page was shown were not meant
         return action, asked, replace(asked.wanted, until=min(_moment(shown_at), asked.wanted.until or inf))
-    ids = tuple(request.form.getlist("film"))
     if not 0 < len(ids) <= MOST_CHOSEN:
         raise BadRequest(f"{len(ids)} films were chosen; tick some, {MOST_CHOSEN} at most, or take all of the list.")
     return action, asked, Wanted(sort=asked.wanted.sort, films=ids)
