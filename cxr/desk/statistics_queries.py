@@ -138,7 +138,7 @@ def _opinions(session: Session, file: ModelFile, since: float) -> list[Opinion]:
 
 
 def _of_model(model: ReadingModel, said: Sequence[Any]) -> list[Opinion]:
-    """Of rows of `_opinions`: with what the model had above when it read the films, by the rule of `report.findings_of`."""
+    """Of such rows, with what the model had above when it read them, by the rule of `report.findings_of`."""
     if not said:
         return []
     labels: list[str] = json.loads(model.labels)

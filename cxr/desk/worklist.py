@@ -168,6 +168,19 @@ class Worklist:
         following = wanted.cursor(found[size - 1]) if len(found) > size else None
         return Page(self._lines(found[:size]), following)
 
+    def ids(self, wanted: Wanted) -> list[str]:
+        """Of all films that are wanted, in their order."""
+        falling = (column.desc() for column in wanted.order())
+        with reading(self.engine) as session:
+            return list(session.scalars(select(WorklistRow.film_id).where(*wanted.conditions()).order_by(*falling)))
+
+    def lines(self, film_ids: list[str]) -> list[Line]:
+        """In this order, without those that are not there."""
+        with reading(self.engine) as session:
+            rows = session.scalars(select(WorklistRow).where(WorklistRow.film_id.in_(film_ids)))
+            places = {row.film_id: row for row in rows}
+        return self._lines([places[film_id] for film_id in film_ids if film_id in places])
+
     def count(self, wanted: Wanted) -> int:
         conditions = replace(wanted, sort="date").conditions()  # of orders, the one with the most indexes
         with reading(self.engine) as session:

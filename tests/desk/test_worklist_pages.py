@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 from werkzeug.test import TestResponse
 
-from cxr.desk import worklist_pages
+from cxr.desk import worklist_csv, worklist_pages
 from cxr.desk.answers import new_answer
 from tests.desk.department import CLINICIAN, Department, post
 from tests.desk.desk import Desk
@@ -178,8 +178,22 @@ def test_the_table_has_a_line_for_each_film_and_its_probabilities(department: De
     assert [row["film"] for row in csv.DictReader(io.StringIO(api))] == [one]
 
 
+def test_a_film_that_is_answered_while_the_table_is_saved_stands_in_it_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worklist_csv, "CHUNK", 1)
+    _, second, first = (add(desk.intake.store, str(n), report(Mass=0.7 + n / 10)) for n in range(3))
+    saved = iter(desk.client.get("/api/v1/films.csv?sort=urgency", buffered=False).response)
+    lines = [next(saved), next(saved)]
+    desk.intake.store.answers.add(first, new_answer("Mass", "agree", by="Ann"))
+    desk.intake.store.delete(second)
+    text = b"".join([*lines, *saved]).decode()  # type: ignore[list-item]
+    assert [row["name"] for row in csv.DictReader(io.StringIO(text))] == ["2", "0"]
+
+
 @pytest.mark.parametrize("fields", [
-    {"action": "delete"}, {"action": "burn", "film": "a"}, {"action": "delete", "scope": "every"},
+    {"action": "delete"}, {"action": "delete", "scope": "all", "film": "a"}, {"action": "burn", "film": "a"},
+    {"action": "delete", "scope": "every"},
     {"action": "delete", "scope": "all", "list": "findnig=Mass"}, {"action": "delete", "scope": "all", "shown_at": "x"},
     {"action": ["csv", "delete"], "scope": "all"}, {"action": "delete", "scope": "all", "shown_at": "nan"},
 ])  # fmt: skip
