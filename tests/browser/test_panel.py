@@ -113,11 +113,15 @@ def test_a_lost_connection_is_told_and_the_answer_waits(
     form = _choose(page, "Hernia")
     form.get_by_role("button", name="Unsure").click()
     expect(form.locator(".state")).to_contain_text("Not saved. The connection is lost. Your answer stays on this page.")
+    expect(page.locator("a[data-label=Hernia] .said")).to_have_text("unsure (not saved)")
+    expect(form.get_by_role("button", name="Unsure")).to_have_class("plain waits")
     shoot(page, "answer-lost")
     form.get_by_role("button", name="Try again").click()
     expect(form.locator(".state")).to_contain_text("Not saved")
     page.evaluate("window.fetch = window.reached; window.dispatchEvent(new Event('online'))")
     expect(form.locator(".state")).to_have_text("Saved")
+    expect(page.locator("a[data-label=Hernia] .said")).to_have_text("unsure")
+    expect(form.get_by_role("button", name="Unsure")).to_have_class("plain")
     assert _answers(served_desk, film) == [("Hernia", "unsure", "", "")]
 
 
@@ -270,3 +274,10 @@ def test_paper_gets_the_findings_the_model_and_no_buttons(
     expect(page.get_by_role("button")).to_have_count(0)
     expect(page.locator("#findings li")).to_have_count(14)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_a_film_is_printed_on_one_sheet(open_page: OpenPage, film: dict[str, Any], paper: str) -> None:
+    page = open_page(film["links"]["page"])
+    expect(page.locator("canvas").first).to_be_visible()
+    assert len(pypdfium2.PdfDocument(page.pdf(format=paper))) == 1
