@@ -181,6 +181,7 @@ def _film(random: np.random.Generator, number: int) -> Iterator[tuple[type[Any],
     yield WorklistRow, {
         "film_id": film_id, "created_at": taken, "state": state, "task": task,
         "search": normalised(f"{name} {patient}"), "patient": patient, "study": f"S-{random.integers(90_000):010}",
+        "study_at": taken,
         "unanswered": int(not answered), "urgency": 0.0,
         "margin": float(margins.max()) if state == "read" else None,
     }  # fmt: skip

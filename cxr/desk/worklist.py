@@ -25,7 +25,7 @@ _NEWEST: Key = (WorklistRow.created_at, WorklistRow.film_id)
 ORDERS: dict[str, Key] = {
     "urgency": (WorklistRow.unanswered, WorklistRow.urgency, *_NEWEST),
     "date": _NEWEST,
-    "patient": (WorklistRow.patient, WorklistRow.study, *_NEWEST),
+    "patient": (WorklistRow.patient, WorklistRow.study_at, WorklistRow.study, *_NEWEST),
 }
 NOBODY, ANYBODY, BY = "no", "yes", "by:"  # values of `answered`; the last before a person's name
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from unicodedata import normalize
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from cxr.desk.tables import AnswerRow, FilmRow, State
+from cxr.desk.tables import AnswerRow, FilmRow, State, hold
 from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
 from cxr.desk.worklist_urgency import NOT_READ, rank, weights_in
 from cxr.reading.report import Report
@@ -22,8 +22,17 @@ def enlist(session: Session, film: FilmRow, patient: str, study: str) -> None:
     session.add(WorklistRow(
         film_id=film.id, created_at=film.created_at, state=State.WAITING, task=film.task,
         search=normalised(f"{film.name} {patient}"), patient=patient, study=study,
-        urgency=float(weights_in(session)[NOT_READ]),
+        study_at=_study_at(session, film, patient, study), urgency=float(weights_in(session)[NOT_READ]),
     ))  # fmt: skip
+
+
+def _study_at(session: Session, film: FilmRow, patient: str, study: str) -> float:
+    """When the first film of its study was taken in: this one, unless there is another."""
+    if not study:
+        return 0.0
+    hold(session, f"study {study}")  # two first films at once would each begin one
+    same = WorklistRow.patient == patient, WorklistRow.study == study
+    return session.scalar(select(func.min(WorklistRow.study_at)).where(*same)) or film.created_at
 
 
 def note_report(session: Session, film_id: str, report: Report) -> None:

@@ -147,7 +147,8 @@ def test_films_of_a_patient_and_of_a_study_stand_together(store: Store) -> None:
     for name, patient, study in (("a", "P-1", "S-1"), ("b", "P-2", "S-1"), ("c", "", ""), ("d", "P-1", "S-2")):
         add(store, name, patient=patient, study=study)
     add(store, "e", patient="P-1", study="S-1")
-    assert _names(store, sort="patient") == ["b", "d", "e", "a", "c"]
+    add(store, "f", patient="P-1", study="S-0")
+    assert _names(store, sort="patient") == ["b", "f", "d", "e", "a", "c"]
 
 
 def test_the_next_film_of_a_list_that_an_answer_left_is_still_known(store: Store) -> None:
