@@ -77,10 +77,9 @@ class Wanted:
         """Raises NotFound for one of another order."""
         columns, texts = ORDERS[self.sort], cursor.split("~")
         try:
-            values = [_number(text) if _is_number(c) else text for c, text in zip(columns, texts, strict=True)]
+            return tuple(_value(column, text) for column, text in zip(columns, texts, strict=True))
         except ValueError:
             raise NotFound("There is no such page of the list; begin again at its first page.") from None
-        return tuple(values)
 
     def _column(self, column: Column) -> Expression:
         return func.coalesce(column, column) if self.passes else column  # an expression that no index knows
@@ -264,12 +263,14 @@ def _by_film(
     return found
 
 
-def _is_number(column: Column) -> bool:
-    return column.type.python_type in (int, float)
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not isfinite(value):
+def _value(column: Column, text: str) -> Any:
+    """As both databases can compare it with the column. Raises ValueError."""
+    comparable = {
+        str: str.isprintable,  # PostgreSQL has no text with a NUL
+        int: lambda number: abs(number) < 2**31,
+        float: isfinite,
+    }
+    kind = column.type.python_type
+    if not comparable[kind](value := kind(text)):
         raise ValueError
     return value

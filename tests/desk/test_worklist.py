@@ -244,6 +244,12 @@ def test_a_cursor_that_is_none_is_not_found(store: Store, cursor: str) -> None:
         store.worklist.page(Wanted(sort="date"), 3, cursor)
 
 
+@pytest.mark.parametrize("cursor", ["1e9~1~1~a", "99999999999~1~1~a", "1~1~1~\0", "1~1e400~1~a"])
+def test_a_cursor_that_a_database_cannot_compare_is_not_found(store: Store, cursor: str) -> None:
+    with pytest.raises(NotFound, match="no such page"):
+        store.worklist.neighbours(Wanted(), "a", cursor)
+
+
 def test_a_deleted_film_leaves_the_worklist(store: Store) -> None:
     film_id = add(store, "a", report(Mass=0.9))
     store.answers.add(film_id, new_answer("Mass", "agree", by="Ann"))
