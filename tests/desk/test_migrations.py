@@ -118,7 +118,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> N
     with closing(sqlite3.connect(old)) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
-    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0007"):
+    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0009"):
         open_database(f"sqlite:///{old}")
     with closing(sqlite3.connect(old)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -130,7 +130,7 @@ def test_several_processes_that_start_at_once_upgrade_once(old: Path) -> None:
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
     with closing(sqlite3.connect(old)) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0007",)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0009",)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:
