@@ -279,5 +279,5 @@ def test_paper_gets_the_findings_the_model_and_no_buttons(
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
 def test_a_film_is_printed_on_one_sheet(open_page: OpenPage, film: dict[str, Any], paper: str) -> None:
     page = open_page(film["links"]["page"])
-    expect(page.locator("canvas").first).to_be_visible()
+    page.wait_for_selector("[data-detail=full]")
     assert len(pypdfium2.PdfDocument(page.pdf(format=paper))) == 1
