@@ -274,10 +274,3 @@ def test_paper_gets_the_findings_the_model_and_no_buttons(
     expect(page.get_by_role("button")).to_have_count(0)
     expect(page.locator("#findings li")).to_have_count(14)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-
-
-@pytest.mark.parametrize("paper", ["A4", "Letter"])
-def test_a_film_is_printed_on_one_sheet(open_page: OpenPage, film: dict[str, Any], paper: str) -> None:
-    page = open_page(film["links"]["page"])
-    page.wait_for_selector("[data-detail=full]")
-    assert len(pypdfium2.PdfDocument(page.pdf(format=paper))) == 1
