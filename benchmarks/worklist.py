@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ from cxr.desk.instance import open_store
 from cxr.desk.site_settings_rows import RANKED_WITH, set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import AnswerRow, FilmRow, ReportRow, writing
-from cxr.desk.worklist import ORDERS, Wanted
+from cxr.desk.worklist import Wanted, page_query
 from cxr.desk.worklist_rows import normalised
 from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
 from cxr.desk.worklist_urgency import rank_all
@@ -39,13 +40,17 @@ BATCH = 5000
 LABELS = TASKS["chestxray14"].labels
 PEOPLE = ("ann", "bert", "carla", "dev", "eve")
 START, SPAN_S = 1.7e9, 365 * 86_400
+YEAR = "from=2023-11-15&to=2024-11-13"
 LISTS = {
     "urgent first": "", "newest first": "sort=date", "by patient": "sort=patient",
-    "a common finding": "finding=Infiltration",
-    "a rare finding": "finding=Hernia", "a rare finding by date": "finding=Hernia&sort=date", "state": "state=failed",
-    "no such task": "task=covid3&sort=date", "unanswered": "answered=no", "answered": "answered=yes",
-    "answered by one": "answered=by:eve&sort=date", "a month": "from=2024-01-01&to=2024-01-31",
-    "everything at once": "finding=Mass&state=read&answered=by:ann&from=2024-01-01&to=2024-06-30",
+    "a common finding": "finding=Infiltration", "a rare finding": "finding=Hernia",
+    "a rare finding by date": "finding=Hernia&sort=date",
+    "a common state": "state=read", "a common state by patient": "state=read&sort=patient",
+    "a rare state": "state=failed", "a task": "task=chestxray14", "no such task": "task=covid3&sort=date",
+    "unanswered": "answered=no", "answered": "answered=yes", "answered by one": "answered=by:eve&sort=date",
+    "a month": "from=2024-01-01&to=2024-01-31", "a year": YEAR,
+    "little at once": "finding=Mass&state=read&answered=by:ann&from=2024-01-01&to=2024-06-30",
+    "much at once": f"task=chestxray14&state=read&answered=no&sort=patient&{YEAR}",
 }  # fmt: skip
 SEARCHES = {"found often": "chest 00", "found once": "chest_0012345.png", "found never": "nowhere to be found"}
 
@@ -81,10 +86,13 @@ def _asked(app: Flask) -> Iterator[tuple[str, str | None, Callable[[], Any]]]:
     for name, text in SEARCHES.items():
         word = client.post("/api/v1/searches", json={"text": text}).get_json()["search"]
         yield f"search, {name}", f"search={word}", get(f"/films?search={word}")
+        yield f"search, {name}, read", f"search={word}&state=read", get(f"/films?search={word}&state=read")
         yield f"search, {name}, by date, for programs", None, get(f"/api/v1/films?search={word}")
     yield "the 1,000th page, for programs", None, get(f"/api/v1/films?limit=50&before={START + SPAN_S / 2}~x")
-    films = client.get("/api/v1/films?sort=urgency&limit=100").get_json()["films"]
-    yield "a film with the way through its list", None, get(f"/films/{films[50]['id']}?list=finding%3DMass")
+    film = client.get("/api/v1/films?state=failed").get_json()["films"][-1]["id"]
+    for name in ("urgent first", "a common finding", "a common state"):
+        way = quote(f"sort=urgency&{LISTS[name]}")
+        yield f"a film, with the way through: {name}", None, get(f"/films/{film}?list={way}")
 
 
 def _ok(answer: Any) -> None:
@@ -122,9 +130,7 @@ def _plans(app: Flask, query: str) -> list[str]:
 
         g.visitor = LOCAL
         wanted: Wanted = chosen(request.args).wanted
-    order = [column.desc() for column in ORDERS[wanted.sort]]
-    page = sa.select(WorklistRow).where(*wanted.conditions()).order_by(*order).limit(51)
-    text = page.compile(engine, compile_kwargs={"literal_binds": True}).string
+    text = page_query(wanted, 51).compile(engine, compile_kwargs={"literal_binds": True}).string
     with engine.connect() as connection:
         return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}".replace("%", "%%"))]
 
@@ -175,6 +181,7 @@ def _film(random: np.random.Generator, number: int) -> Iterator[tuple[type[Any],
     yield WorklistRow, {
         "film_id": film_id, "created_at": taken, "state": state, "task": task,
         "search": normalised(f"{name} {patient}"), "patient": patient, "study": f"S-{random.integers(90_000):010}",
+        "study_at": taken,
         "unanswered": int(not answered), "urgency": 0.0,
         "margin": float(margins.max()) if state == "read" else None,
     }  # fmt: skip

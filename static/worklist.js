@@ -9,6 +9,14 @@ function count() {
   all.checked = chosen === each.length;
   all.indeterminate = chosen > 0 && chosen < each.length;
   tally.textContent = chosen ? `${chosen} chosen` : "";
+  document.getElementById("doomed").textContent = doomed(chosen);
+}
+
+/** Which films the button would delete. */
+function doomed(chosen) {
+  const scope = document.getElementById("scope");
+  if (scope.value === "all") return `All ${Number(scope.dataset.count).toLocaleString("en")} films of this list,`;
+  return chosen ? `The ${chosen} chosen film${chosen === 1 ? "" : "s"},` : "No film is chosen. Chosen films,";
 }
 
 function chooseAll(event) {
@@ -39,6 +47,7 @@ if (list) {
   document.documentElement.classList.add("scripted");
   document.getElementById("all").addEventListener("change", chooseAll);
   list.addEventListener("change", count);
+  document.getElementById("scope").addEventListener("change", count);
   list.addEventListener("keydown", act);
   addEventListener("pageshow", count); // a page that the browser restored may have films chosen
 }

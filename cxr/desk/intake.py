@@ -178,7 +178,7 @@ class Intake:
 
     def sweep(self) -> None:
         """Delete films that are too old, and what crashes left of broken uploads and of deleted films."""
-        expire(self.store, self.heatmaps, self.site.now.keep_days)
+        expire(self.store, self.heatmaps, self.site.keep_days)
         self._unscrubbed = True  # another process may have deleted films
         self.store.sweep()
         discarded = discarded_heatmaps(self.store.engine)

@@ -63,7 +63,8 @@ def upload() -> AnyResponse | tuple[str, int]:
 def film(film_id: str) -> str:
     row = find_film(film_id)
     came_from = chosen_of_list()
-    way = {"beside": intake().store.worklist.neighbours(came_from.wanted, film_id), "came_from": came_from}
+    beside = intake().store.worklist.neighbours(came_from.wanted, film_id, came_from.at)
+    way = {"beside": beside, "came_from": came_from}
     if row.report is None:
         return render_template("unread.html", film=row, **way)
     report = row.report.restore()
@@ -121,8 +122,11 @@ def read_anyway(film_id: str) -> AnyResponse:
 
 @pages.post("/films/<film_id>/delete")
 def delete(film_id: str) -> AnyResponse:
+    """Then the list goes on behind the film."""
     intake().delete(film_id, visitor().name)
-    return redirect(url_for("pages.films", **chosen_of_list().given), 303)
+    came_from = chosen_of_list()
+    place = {"sort": came_from.wanted.sort, "before": came_from.at} if came_from.at else {}
+    return redirect(url_for("pages.films", **came_from.but(**place)), 303)
 
 
 def _row(report: Report, finding: Finding, chosen: str) -> Row:

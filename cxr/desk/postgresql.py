@@ -51,10 +51,11 @@ def connect(url: sa.URL) -> sa.Engine:
     )
 
 
-def lock(connection: sa.Connection, names: Iterable[str]) -> None:
+def lock(connection: sa.Connection, names: Iterable[str], *, shared: bool = False) -> None:
     """Wait for locks that the end of the transaction gives back, in the order given."""
+    take = sa.func.pg_advisory_xact_lock_shared if shared else sa.func.pg_advisory_xact_lock
     for name in names:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
+        connection.execute(sa.select(take(sa.func.hashtextextended(name, 0))))
 
 
 def clock() -> sa.ColumnElement[float]:

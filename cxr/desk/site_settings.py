@@ -1,7 +1,8 @@
 """The settings that admins make in the desk itself. They stand in the database and go before the environment's.
 
 Every process looks for changes when it is asked for a setting and its last look is FRESH_S old, so a change holds in
-all of them within that time. Reports that are stored keep the operating points and calibration they were read with.
+all of them within that time. Each change counts the version up, so that none is missed whatever the clocks say. Reports
+that are stored keep the operating points and calibration they were read with.
 """
 
 import json
@@ -14,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from cxr.desk.site_settings_rows import RANKED_WITH, SettingRow, set_value
+from cxr.desk.site_settings_rows import NO_SETTINGS, SettingRow, count_up, set_value, version_of
 from cxr.desk.tables import reading, writing
 from cxr.desk.worklist_urgency import DEFAULT_WEIGHTS, WEIGHTS, rank_all
 from cxr.errors import SettingError
@@ -29,7 +30,6 @@ FRESH_S = 2.0
 TASK, POINTS, DAYS, THEME = "default_task", "operating_point", "keep_days", "theme"
 CALIBRATION = "calibration:"  # before the name of its task
 SYSTEM = "system"  # the theme that the browser prefers
-Stamp = tuple[int, float | None]
 
 log = logging.getLogger(__name__)
 
@@ -68,25 +68,33 @@ class SiteSettings:
     def __init__(self, engine: Engine, settings: Settings, readers: Readers) -> None:
         """`settings` and `readers`: those of the environment."""
         self._engine, self._settings, self._readers = engine, settings, readers
-        self._lock = threading.Lock()
-        self._stamp: Stamp | None = None
-        self._looked_at = 0.0
-        self._now = self._made({})
+        self._lock = threading.Lock()  # never held over a transaction, which may have to wait
+        self._looked_at = time.monotonic()
         with writing(engine) as session:
             rank_all(session)  # a database of an older version, or weights that this version changed
+            self._version, stored = version_of(session), _stored(session)
+        self._now = self._usable(stored)
 
     @property
     def now(self) -> InForce:
         """What holds; what held last where the database does not answer."""
         if time.monotonic() - self._looked_at >= FRESH_S:
-            with self._lock:
-                self._look()
+            self._looked_at = time.monotonic()  # whoever asks meanwhile does not wait for this look
+            self._look()
         return self._now
 
     @property
     def environment(self) -> InForce:
         """What holds of settings that nobody made here."""
         return self._made({})
+
+    @property
+    def keep_days(self) -> int:
+        """As the database says at this moment: by what held last films might be deleted that are to be kept.
+
+        Raises SQLAlchemyError where it does not answer.
+        """
+        return keep_days(self._engine, self._settings)
 
     def change(self, values: Mapping[str, Any]) -> InForce:
         """Set these; None takes a setting back to the environment's. Returns what held before.
@@ -95,7 +103,7 @@ class SiteSettings:
 
         Raises SettingError, and nothing is changed, when they do not go with the models here.
         """
-        with self._lock, writing(self._engine) as session:
+        with writing(self._engine) as session:
             before = self._usable(_stored(session))
             if not before.trouble:  # else nothing could be changed before what is passed over was taken out
                 self._made(_without_none({**_stored(session), **values}))
@@ -103,19 +111,24 @@ class SiteSettings:
             for name, value in values.items():
                 set_value(session, name, value, now)
             rank_all(session)
-        self._looked_at = 0.0
+            version, stored = count_up(session, now), _stored(session)
+        self._hold(version, stored)
         return before
 
     def _look(self) -> None:
         try:
             with reading(self._engine) as session:
-                count, newest = session.execute(select(func.count(), func.max(SettingRow.changed_at))).one()
-                if (count, newest) != self._stamp:
-                    self._now = self._usable(_stored(session))
-                    self._stamp = count, newest
+                version, stored = version_of(session), _stored(session)
         except (SQLAlchemyError, sqlite3.Error):
             log.warning("the settings in the database cannot be looked at; the last ones hold")
-        self._looked_at = time.monotonic()
+        else:
+            self._hold(version, stored)
+
+    def _hold(self, version: int, stored: dict[str, Any]) -> None:
+        """Unless a later version holds already."""
+        with self._lock:
+            if version > self._version:
+                self._now, self._version = self._usable(stored), version
 
     def _usable(self, stored: dict[str, Any]) -> InForce:
         """A desk with other models than those that the settings were made for starts all the same."""
@@ -154,7 +167,7 @@ def calibrations_in(stored: Mapping[str, Any]) -> dict[str, SiteCalibration]:
 
 
 def _stored(session: Any) -> dict[str, Any]:
-    rows = session.execute(select(SettingRow.name, SettingRow.value).where(SettingRow.name != RANKED_WITH))
+    rows = session.execute(select(SettingRow.name, SettingRow.value).where(SettingRow.name.not_in(NO_SETTINGS)))
     return {name: json.loads(value) for name, value in rows}
 
 

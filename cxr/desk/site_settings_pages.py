@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from cxr.desk.api import api
 from cxr.desk.audit import Entry
 from cxr.desk.forms import count, fields
+from cxr.desk.retention import expired
 from cxr.desk.site_settings import CALIBRATION, DAYS, FRESH_S, POINTS, TASK, THEME, InForce, SiteSettings
 from cxr.desk.site_settings_values import (
     LARGEST_CALIBRATION,
@@ -26,6 +27,7 @@ from cxr.desk.worklist_urgency import MOST, ORDINARY, WEIGHTS
 from cxr.errors import BadRequest, CxrError, NotFound, SettingError
 from cxr.modelfile import POINT_SETS
 
+CONFIRMED = "confirmed"  # field: the days after which films are to be deleted, once more
 PLAIN = (TASK, POINTS, DAYS, THEME)  # the settings of the first form
 
 site_pages = Blueprint("site", __name__)
@@ -40,10 +42,16 @@ def settings() -> str:
 @site_pages.post("/settings")
 def change() -> AnyResponse:
     """An empty field leaves a setting to the environment."""
-    sent: dict[str, Any] = dict(zip(PLAIN, (text.strip() or None for text in fields(*PLAIN)), strict=True))
+    given = fields(*PLAIN, many=(CONFIRMED,))
+    sent: dict[str, Any] = dict(zip(PLAIN, (text.strip() or None for text in given), strict=True))
     if sent[DAYS] is not None:
         sent[DAYS] = count("The number of days", sent[DAYS])
-    _apply(validated(sent, intake().readers))
+    wanted = validated(sent, intake().readers)
+    days = _site().environment.keep_days if wanted[DAYS] is None else wanted[DAYS]
+    doomed = _doomed(days)
+    if doomed and request.form.get(CONFIRMED) != str(days):
+        return make_response(_page(to_confirm={**dict(zip(PLAIN, given, strict=True)), CONFIRMED: days}, doomed=doomed))
+    _apply(wanted)
     return _saved()
 
 
@@ -122,6 +130,13 @@ def _apply(values: Mapping[str, Any]) -> None:
     audit_log().record(*entries)
 
 
+def _doomed(days: int) -> int:
+    """How many films go when they are kept for `days` from now on; 0 where that is no shorter than now."""
+    held = _site().keep_days
+    shorter = days and (not held or days < held)
+    return len(expired(intake().store, days)) if shorter else 0
+
+
 def _remove(task: str) -> None:
     if CALIBRATION + task not in _site().now.stored:
         raise NotFound(f"No calibration of {task[:64]!r} was set here; see the settings page.")
@@ -153,7 +168,8 @@ def _json(now: InForce) -> dict[str, Any]:
     }
 
 
-def _page(problem: str = "") -> str:
+def _page(problem: str = "", to_confirm: Mapping[str, Any] | None = None, doomed: int = 0) -> str:
+    """`to_confirm`: the fields of a form that would delete so many films."""
     site = _site()
     return render_template(
         "settings.html",
@@ -167,4 +183,6 @@ def _page(problem: str = "") -> str:
         longest_days=LONGEST_DAYS,
         fresh_s=int(FRESH_S),
         problem=problem,
+        to_confirm=to_confirm,
+        doomed=doomed,
     )

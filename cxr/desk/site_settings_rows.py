@@ -8,7 +8,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cxr.desk.tables import Base
 
-RANKED_WITH = "ranked_with"  # no setting: the weights that the urgencies in the worklist were computed with
+# No settings: the weights that the urgencies in the worklist were computed with, and how often settings were changed.
+NO_SETTINGS = RANKED_WITH, VERSION = "ranked_with", "version"
 
 
 class SettingRow(Base):
@@ -35,3 +36,15 @@ def set_value(session: Session, name: str, value: Any, now: float) -> None:
             session.delete(row)
         return
     session.merge(SettingRow(name=name, value=json.dumps(value), changed_at=now))
+
+
+def version_of(session: Session) -> int:
+    """How often settings were changed."""
+    return int(value_of(session, VERSION) or 0)
+
+
+def count_up(session: Session, now: float) -> int:
+    """The version of a change, whose transaction holds the desk's lock."""
+    version = version_of(session) + 1
+    set_value(session, VERSION, version, now)
+    return version

@@ -36,7 +36,7 @@ def connect(url: sa.URL) -> sa.Engine:
     return engine
 
 
-def lock(connection: sa.Connection, names: Iterable[str]) -> None:
+def lock(connection: sa.Connection, names: Iterable[str], *, shared: bool = False) -> None:
     """Nothing: a transaction that writes has held the only lock there is since it began."""
 
 

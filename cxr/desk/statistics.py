@@ -35,10 +35,14 @@ class LookedAt:
     labels: tuple[str, ...]  # (K,)
 
     @property
+    def is_refused(self) -> NDArray[np.bool_]:
+        """(N,), also where the film was read anyway."""
+        return np.array([bool(codes) for codes in self.refused_for], bool)
+
+    @property
     def accepted_scores(self) -> NDArray[np.float32]:
         """(A, K): of films that were read against the film check nothing is concluded."""
-        accepted = np.array([not codes for codes in self.refused_for], bool)
-        return np.asarray(self.scores[accepted[self.is_read]])
+        return np.asarray(self.scores[~self.is_refused[self.is_read]])
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Volume:
-    """Films over time; each span has `days` days."""
+    """Films over time; each span has `days` days. A film that was refused and read anyway counts as refused."""
 
     days: int
     spans: tuple[Span, ...]
@@ -143,7 +147,8 @@ def volume(seen: LookedAt, since: float, now: float, unread: Mapping[str, int]) 
     days = next((n for n in SPANS if (last_day - first_day) < n * MOST_BARS), max(SPANS))
     count = (last_day - first_day) // days + 1
     place = np.clip((seen.taken_at // DAY_S - first_day) // days, 0, count - 1).astype(int)
-    read, refused = (np.bincount(place[which], minlength=count) for which in (seen.is_read, ~seen.is_read))
+    is_refused = seen.is_refused
+    read, refused = (np.bincount(place[which], minlength=count) for which in (~is_refused, is_refused))
     starts = [float((first_day + days * n) * DAY_S) for n in range(count)]
     spans = tuple(Span(*each) for each in zip(starts, read.tolist(), refused.tolist(), strict=True))
     waiting = unread.get("waiting", 0) + unread.get("reading", 0)

@@ -4,9 +4,9 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.orm import Session
 
@@ -95,14 +95,19 @@ def count(engine: Engine, file: ModelFile, days: str, info: ModelInfo | None) ->
     return Counted(file, days, since, info is not None, figures)
 
 
-def _of_period(file: ModelFile, since: float) -> tuple[ColumnElement[bool], ...]:
+def _of_period(file: ModelFile, since: float, *, by_index: bool) -> tuple[ColumnElement[bool], ...]:
+    """Not `by_index`: SQLite takes the index wherever it may, and looks up one by one what it could read as it lies."""
+    model, taken_at = ScoresRow.model_id, ScoresRow.taken_at
     ids = [row.id for row in file.rows]
-    return ScoresRow.model_id.in_(ids), ScoresRow.taken_at >= since
+    if by_index:
+        return model.in_(ids), taken_at >= since
+    return func.coalesce(model, model).in_(ids), func.coalesce(taken_at, taken_at) >= since
 
 
 def _looked_at(session: Session, file: ModelFile, since: float) -> LookedAt:
     columns = ScoresRow.taken_at, ScoresRow.milliseconds, ScoresRow.refused_for, ScoresRow.scores
-    rows = session.execute(select(*columns).where(*_of_period(file, since))).all()
+    chosen = select(*columns).where(*_of_period(file, since, by_index=since > 0))
+    rows = session.connection().execute(chosen).all()  # as plain rows: there are many
     taken, milliseconds, refused_for, packed = zip(*rows, strict=True) if rows else ((), (), (), ())
     return LookedAt(
         np.array(taken, np.float64),
@@ -117,37 +122,34 @@ def _looked_at(session: Session, file: ModelFile, since: float) -> LookedAt:
 def _opinions(session: Session, file: ModelFile, since: float) -> list[Opinion]:
     """The latest answer of each person to each finding, if it has a verdict."""
     who = AnswerRow.film_id, AnswerRow.label, AnswerRow.person_id, AnswerRow.by, AnswerRow.browser
-    rows = session.execute(
-        select(*who, AnswerRow.verdict, ScoresRow.model_id, ScoresRow.scores)
-        .join(ScoresRow, ScoresRow.film_id == AnswerRow.film_id)
-        .where(AnswerRow.label != WHOLE_FILM, *_of_period(file, since))
-        .order_by(AnswerRow.id)
+    rows = (
+        session.connection()
+        .execute(
+            select(*who, AnswerRow.verdict, ScoresRow.model_id, ScoresRow.scores)
+            .join(ScoresRow, ScoresRow.film_id == AnswerRow.film_id)
+            .where(AnswerRow.label != WHOLE_FILM, *_of_period(file, since, by_index=False))
+            .order_by(AnswerRow.id)
+        )
+        .all()
     )
-    above = {model.id: _Above(model) for model in file.rows}
     latest = {row[: len(who)]: row for row in rows}  # in SQL it makes SQLite try all pairs of rows
     said = [row for row in latest.values() if row.verdict and row.scores]
-    return [Opinion(row.label, row.verdict, above[row.model_id](row.label, row.scores)) for row in said]
+    return [each for model in file.rows for each in _of_model(model, [r for r in said if r.model_id == model.id])]
 
 
-class _Above:
-    """Which findings of a film a model had above when it read it, by the rule of `report.findings_of`."""
-
-    def __init__(self, model: ReadingModel):
-        labels, thresholds = json.loads(model.labels), json.loads(model.thresholds)
-        self._places = {label: place for place, label in enumerate(labels)}
-        self._thresholds: list[float | None] = thresholds
-        self._multiclass = model.kind == "multiclass"
-
-    def __call__(self, label: str, packed: bytes) -> bool:
-        scores, place = unpacked([packed], len(self._places))[0], self._places[label]
-        threshold = self._thresholds[place]
-        if self._multiclass:
-            return place == int(scores.argmax())
-        return threshold is not None and _reaches(scores, place, threshold)
-
-
-def _reaches(scores: NDArray[np.float32], place: int, threshold: float) -> bool:
-    return bool(scores[place] >= np.float32(threshold))
+def _of_model(model: ReadingModel, said: Sequence[Any]) -> list[Opinion]:
+    """Of such rows, with what the model had above when it read them, by the rule of `report.findings_of`."""
+    if not said:
+        return []
+    labels: list[str] = json.loads(model.labels)
+    scores = unpacked([row.scores for row in said], len(labels))  # (N, K)
+    places = np.array([labels.index(row.label) for row in said])
+    if model.kind == "multiclass":
+        above = scores.argmax(1) == places
+    else:
+        thresholds = np.array(json.loads(model.thresholds), np.float32)  # null becomes NaN, which nothing reaches
+        above = scores[np.arange(len(said)), places] >= thresholds[places]
+    return [Opinion(row.label, row.verdict, is_above) for row, is_above in zip(said, above.tolist(), strict=True)]
 
 
 def _unread(session: Session, task: str, since: float) -> dict[str, int]:

@@ -20,6 +20,7 @@ from cxr.modelfile import POINT_SETS, ModelInfo
 
 HEAD = ("figure", "finding", "detail", "value", "low", "high", "films")
 DEFAULT_DAYS = "30"
+PARAMETERS = ("model", "days")
 Row = tuple[object, ...]
 
 statistics = Blueprint("statistics", __name__)
@@ -61,6 +62,10 @@ def statistics_csv() -> Response:
 
 
 def _counted(files: list[ModelFile]) -> Counted | None:
+    """Raises BadRequest for a parameter that is misspelt or there twice: passed over, it would tell of other films."""
+    for name, values in request.args.lists():
+        if name not in PARAMETERS or len(values) != 1:
+            raise BadRequest(f"The statistics take {' and '.join(PARAMETERS)}, each once; {name[:32]!r} is too much.")
     days = _days()
     file = chosen_file(files, request.args.get("model", ""), intake().readers.default)
     return count(intake().store.engine, file, days, _served(file)) if file else None

@@ -136,7 +136,7 @@ def film_summary(film: FilmRow) -> dict[str, Any]:
         "links": {
             "self": url_for("api.film", film_id=film.id),
             "page": url_for("pages.film", film_id=film.id),
-            "thumbnail": url_for("pages.thumbnail", film_id=film.id),
+            "thumbnail": url_for("api.thumbnail", film_id=film.id),
         },
     }
 

@@ -5,26 +5,27 @@ at the end of the list as at its beginning, and films that come meanwhile neithe
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 
-from cxr.desk.tables import FilmRow, ReportRow, reading
+from cxr.desk.tables import FilmRow, ReportRow, State, reading
 from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
 from cxr.errors import NotFound
 from cxr.reading.report import log_odds, share_of
 
 Column = InstrumentedAttribute[Any]
+Expression = Column | ColumnElement[Any]
 Key = tuple[Column, ...]
 _NEWEST: Key = (WorklistRow.created_at, WorklistRow.film_id)
 # Each falls in all its columns, so that a place is compared as one row value, which indexes understand.
 ORDERS: dict[str, Key] = {
     "urgency": (WorklistRow.unanswered, WorklistRow.urgency, *_NEWEST),
     "date": _NEWEST,
-    "patient": (WorklistRow.patient, WorklistRow.study, *_NEWEST),
+    "patient": (WorklistRow.patient, WorklistRow.study_at, WorklistRow.study, *_NEWEST),
 }
 NOBODY, ANYBODY, BY = "no", "yes", "by:"  # values of `answered`; the last before a person's name
 
@@ -46,13 +47,42 @@ class Wanted:
     upload: str = ""
     films: tuple[str, ...] = ()  # ids
 
+    @property
+    def passes(self) -> bool:
+        """Whether one pass over all rows finds them, because the index of their order does not know what is asked.
+
+        SQLite takes an index for each condition that has one, also where nearly all rows meet it. To look 100,000 of
+        them up one by one takes ten times as long as to read them all as they lie.
+        """
+        elsewhere_than_by_date = self.state or self.since is not None or self.until is not None
+        return bool(self.words or self.task or (elsewhere_than_by_date and self.sort != "date"))
+
     def conditions(self) -> list[ColumnElement[bool]]:
-        row = WorklistRow
-        same = {row.state: self.state, row.task: self.task, row.patient: self.patient}
-        found = [column == value for column, value in same.items() if value]
-        found += [row.created_at >= self.since] if self.since is not None else []
-        found += [row.created_at < self.until] if self.until is not None else []
+        state, task, created_at = map(self._column, (WorklistRow.state, WorklistRow.task, WorklistRow.created_at))
+        found = [WorklistRow.patient == self.patient] if self.patient else []
+        found += [column == value for column, value in ((state, self.state), (task, self.task)) if value]
+        found += [created_at >= self.since] if self.since is not None else []
+        found += [created_at < self.until] if self.until is not None else []
         return [*found, *self._elsewhere(), *self._searched()]
+
+    def order(self) -> list[Expression]:
+        """Each falls."""
+        return [self._column(column) for column in ORDERS[self.sort]]
+
+    def cursor(self, place: WorklistRow) -> str:
+        """The place of a film as it is now, for an address: what is behind it is found when it has left, too."""
+        return "~".join(str(getattr(place, column.key)) for column in ORDERS[self.sort])  # str of a float is exact
+
+    def parse_cursor(self, cursor: str) -> tuple[Any, ...]:
+        """Raises NotFound for one of another order."""
+        columns, texts = ORDERS[self.sort], cursor.split("~")
+        try:
+            return tuple(_value(column, text) for column, text in zip(columns, texts, strict=True))
+        except ValueError:
+            raise NotFound("There is no such page of the list; begin again at its first page.") from None
+
+    def _column(self, column: Column) -> Expression:
+        return func.coalesce(column, column) if self.passes else column  # an expression that no index knows
 
     def _elsewhere(self) -> list[ColumnElement[bool]]:
         """Conditions on other tables, whose films are found by an index."""
@@ -68,7 +98,7 @@ class Wanted:
             name = self.answered.removeprefix(BY)
             found.append(film_id.in_(select(AnsweredBy.film_id).where(AnsweredBy.by == name)))
         elif self.answered:
-            found.append(WorklistRow.unanswered == int(self.answered == NOBODY))
+            found.append(self._column(WorklistRow.unanswered) == int(self.answered == NOBODY))
         return found
 
     def _searched(self) -> list[ColumnElement[bool]]:
@@ -109,11 +139,19 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """Ids of the films beside one in the list; None at its ends."""
+class Beside:
+    """A film beside another in the list."""
 
-    previous: str | None
-    next: str | None
+    film_id: str
+    at: str  # cursor of its own place
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The films beside one in the list; None at its ends."""
+
+    previous: Beside | None
+    next: Beside | None
 
 
 @dataclass(frozen=True)
@@ -124,30 +162,55 @@ class Worklist:
 
     def page(self, wanted: Wanted, size: int, before: str = "") -> Page:
         """Films behind the cursor `before`. Raises NotFound for one of another list."""
-        order = ORDERS[wanted.sort]
-        behind = [tuple_(*order) < _parse_cursor(wanted.sort, before)] if before else []
-        chosen = select(WorklistRow).where(*wanted.conditions(), *behind)
         with reading(self.engine) as session:
-            found = list(session.scalars(chosen.order_by(*(c.desc() for c in order)).limit(size + 1)))
-        following = _cursor(order, found[size - 1]) if len(found) > size else None
+            found = list(session.scalars(page_query(wanted, size + 1, before)))
+        following = wanted.cursor(found[size - 1]) if len(found) > size else None
         return Page(self._lines(found[:size]), following)
 
-    def count(self, wanted: Wanted) -> int:
+    def ids(self, wanted: Wanted) -> list[str]:
+        """Of all films that are wanted, in their order."""
+        falling = (column.desc() for column in wanted.order())
         with reading(self.engine) as session:
-            return session.scalar(select(func.count()).select_from(WorklistRow).where(*wanted.conditions())) or 0
+            return list(session.scalars(select(WorklistRow.film_id).where(*wanted.conditions()).order_by(*falling)))
 
-    def neighbours(self, wanted: Wanted, film_id: str) -> Neighbours:
-        """Also of a film that is no longer wanted, because it was answered meanwhile: from the place where it was."""
-        order = ORDERS[wanted.sort]
-        chosen = select(WorklistRow.film_id).where(*wanted.conditions(), WorklistRow.film_id != film_id).limit(1)
+    def lines(self, film_ids: list[str]) -> list[Line]:
+        """In this order, without those that are not there."""
         with reading(self.engine) as session:
-            place = session.get(WorklistRow, film_id)
-            if place is None:
+            rows = session.scalars(select(WorklistRow).where(WorklistRow.film_id.in_(film_ids)))
+            places = {row.film_id: row for row in rows}
+        return self._lines([places[film_id] for film_id in film_ids if film_id in places])
+
+    def count(self, wanted: Wanted) -> int:
+        conditions = replace(wanted, sort="date").conditions()  # of orders, the one with the most indexes
+        with reading(self.engine) as session:
+            return session.scalar(select(func.count()).select_from(WorklistRow).where(*conditions)) or 0
+
+    def neighbours(self, wanted: Wanted, film_id: str, at: str = "") -> Neighbours:
+        """Of the place `at`, where the film was when it was opened; without it, of the place where it is now.
+
+        An answer moves a film, by urgency far away. Raises NotFound for a cursor of another order.
+        """
+        order = wanted.order()
+        chosen = select(WorklistRow).where(*wanted.conditions(), WorklistRow.film_id != film_id).limit(1)
+        with reading(self.engine) as session:
+            if not at and (place := session.get(WorklistRow, film_id)):
+                at = wanted.cursor(place)
+            if not at:
                 return Neighbours(None, None)
-            here = _key(order, place)
-            behind = chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order))
-            ahead = chosen.where(tuple_(*order) > here).order_by(*order)
-            return Neighbours(session.scalar(ahead), session.scalar(behind))
+            here = wanted.parse_cursor(at)
+            behind = session.scalar(chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order)))
+            ahead = session.scalar(chosen.where(tuple_(*order) > here).order_by(*order))
+        return Neighbours(_beside(wanted, ahead), _beside(wanted, behind))
+
+    def without_reading(self) -> dict[str, int]:
+        """State -> films, of those that wait, failed or were refused."""
+        states = (State.WAITING, State.FAILED, State.REFUSED)
+        counted = (
+            select(WorklistRow.state, func.count()).where(WorklistRow.state.in_(states)).group_by(WorklistRow.state)
+        )
+        with reading(self.engine) as session:
+            found = dict(session.execute(counted).all())
+        return {state.value: found[state] for state in states if state in found}
 
     def answerers(self) -> list[str]:
         """Names of the people who answered films, but for those who gave none."""
@@ -178,6 +241,18 @@ class Worklist:
         return [Line(films[p.film_id], p, above.get(p.film_id, ()), names.get(p.film_id, ())) for p in kept]
 
 
+def _beside(wanted: Wanted, place: WorklistRow | None) -> Beside | None:
+    return Beside(place.film_id, wanted.cursor(place)) if place else None
+
+
+def page_query(wanted: Wanted, size: int, before: str = "") -> Select[WorklistRow]:
+    """Raises NotFound for a cursor of another list."""
+    order = wanted.order()
+    behind = [tuple_(*order) < wanted.parse_cursor(before)] if before else []
+    falling = (column.desc() for column in order)
+    return select(WorklistRow).where(*wanted.conditions(), *behind).order_by(*falling).limit(size)
+
+
 def _by_film(
     session: Session, film_id: Column, text: Column, order: "ColumnElement[Any] | Column", ids: list[str]
 ) -> dict[str, tuple[str, ...]]:
@@ -188,29 +263,14 @@ def _by_film(
     return found
 
 
-def _key(order: Key, place: WorklistRow) -> tuple[Any, ...]:
-    return tuple(getattr(place, column.key) for column in order)
-
-
-def _cursor(order: Key, place: WorklistRow) -> str:
-    return "~".join(str(value) for value in _key(order, place))  # str of a float is exact
-
-
-def _parse_cursor(sort: str, cursor: str) -> tuple[Any, ...]:
-    columns, texts = ORDERS[sort], cursor.split("~")
-    try:
-        values = [_number(text) if _is_number(c) else text for c, text in zip(columns, texts, strict=True)]
-    except ValueError:
-        raise NotFound("There is no such page of the list; begin again at its first page.") from None
-    return tuple(values)
-
-
-def _is_number(column: Column) -> bool:
-    return column.type.python_type in (int, float)
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not isfinite(value):
+def _value(column: Column, text: str) -> Any:
+    """As both databases can compare it with the column. Raises ValueError."""
+    comparable = {
+        str: str.isprintable,  # PostgreSQL has no text with a NUL
+        int: lambda number: abs(number) < 2**31,
+        float: isfinite,
+    }
+    kind = column.type.python_type
+    if not comparable[kind](value := kind(text)):
         raise ValueError
     return value

@@ -23,28 +23,24 @@ ABOUT = (
 
 
 def table_of(wanted: Wanted) -> Response:
-    """All films that are wanted, in their order, to be saved as a file."""
+    """All films that are wanted now, in their order, to be saved as a file.
+
+    Which they are is known before the first line leaves: no answer that moves one meanwhile loses or doubles it.
+    """
     tells_of([])  # each film is told below, before its line leaves
     worklist = intake().store.worklist
     labels = list(dict.fromkeys(label for task in worklist.tasks(wanted) for label in task_of(task).labels))
-    lines = stream_with_context(_lines(worklist, wanted, labels))
+    lines = stream_with_context(_lines(worklist, worklist.ids(wanted), labels))
     return Response(lines, mimetype="text/csv", headers={"Content-Disposition": "attachment; filename=films.csv"})
 
 
-def _lines(worklist: Worklist, wanted: Wanted, labels: list[str]) -> Iterator[str]:
+def _lines(worklist: Worklist, film_ids: list[str], labels: list[str]) -> Iterator[str]:
     """Few of them are in memory at once. A film whose export cannot be told does not leave."""
     yield _written([*ABOUT, *labels])
-    for lines in _chunks(worklist, wanted):
+    for start in range(0, len(film_ids), CHUNK):
+        lines = worklist.lines(film_ids[start : start + CHUNK])
         audit_log().record(*(Entry(visitor().name, "export", line.film.id) for line in lines))
         yield _rows(worklist, lines, labels)
-
-
-def _chunks(worklist: Worklist, wanted: Wanted) -> Iterator[list[Line]]:
-    cursor: str | None = ""
-    while cursor is not None:
-        page = worklist.page(wanted, CHUNK, cursor)
-        yield page.lines
-        cursor = page.next
 
 
 def _rows(worklist: Worklist, lines: list[Line], labels: list[str]) -> str:

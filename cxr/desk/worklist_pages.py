@@ -19,7 +19,7 @@ from cxr.desk.views import intake, settings
 from cxr.desk.visitors import visitor
 from cxr.desk.worklist import ANYBODY, NOBODY, Wanted
 from cxr.desk.worklist_csv import table_of
-from cxr.desk.worklist_query import FILTERS, LIST, STATES, Chosen, chosen, searches
+from cxr.desk.worklist_query import AT, FILTERS, LIST, STATES, Chosen, chosen, searches
 from cxr.errors import BadRequest, NotFound
 
 PAGE_SIZE = 50
@@ -27,6 +27,7 @@ MOST_DELETED = 500  # in one request, so that it ends before a browser or a prox
 MOST_CHOSEN = 1000  # more than any page shows
 ACTIONS = ("csv", "delete")
 SCOPES = ("chosen", "all")
+FILM_PAGE = ("pages.film", "pages.delete", "pages.read_anyway", "answers.answer", "answers.answered_by")
 
 
 @pages.get("/films")
@@ -41,6 +42,7 @@ def films() -> str:
         "refusals": refusals_of(intake().store.engine, upload) if upload else [],
         "deleted": request.args.get("deleted", type=int),
         "answerers": worklist.answerers(),
+        "without_reading": {} if asked.filters or asked.text else worklist.without_reading(),
     }
     return render_template("films.html", asked=asked, now=time.time(), choices=_choices(), most=MOST_DELETED, **shown)
 
@@ -71,9 +73,14 @@ def act_on_films() -> AnyResponse:
 
 @pages.app_url_defaults
 def _stay_in_list(endpoint: str, values: dict[str, Any]) -> None:
-    """Links of a film's page to itself and to the films beside it keep the list from which it was opened."""
-    if endpoint in ("pages.film", "pages.delete") and has_request_context() and request.endpoint == "pages.film":
+    """Links and forms of a film's page, and what answers the forms, keep the list from which it was opened.
+
+    Those of the same film keep its place there, too.
+    """
+    if endpoint in FILM_PAGE and has_request_context() and request.endpoint in FILM_PAGE:
         values.setdefault(LIST, request.args.get(LIST))
+        if values.get("film_id") == (request.view_args or {}).get("film_id"):
+            values.setdefault(AT, request.args.get(AT))
 
 
 def _choices() -> dict[str, list[tuple[str, str]]]:
@@ -93,9 +100,11 @@ def _validated_action() -> tuple[str, Chosen, Wanted]:
     if action not in ACTIONS or scope not in SCOPES:
         raise BadRequest("The form asks for nothing that the desk does; send it from the page of films.")
     asked = chosen(MultiDict(parse_qsl(query)))
+    ids = tuple(request.form.getlist("film"))
+    if scope == "all" and ids:
+        raise BadRequest(f"{len(ids)} films are ticked, and all of the list are asked for; take one or the other.")
     if scope == "all":  # films that came after the page was shown were not meant
         return action, asked, replace(asked.wanted, until=min(_moment(shown_at), asked.wanted.until or inf))
-    ids = tuple(request.form.getlist("film"))
     if not 0 < len(ids) <= MOST_CHOSEN:
         raise BadRequest(f"{len(ids)} films were chosen; tick some, {MOST_CHOSEN} at most, or take all of the list.")
     return action, asked, Wanted(sort=asked.wanted.sort, films=ids)

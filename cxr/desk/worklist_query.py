@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,7 +21,8 @@ from cxr.errors import BadRequest, CxrError
 STATES = (State.WAITING, State.READ, State.REFUSED, State.FAILED)
 FILTERS = ("finding", "state", "task", "answered", "from", "to", "patient", "search", "upload")
 PARAMETERS = ("sort", *FILTERS)
-LIST = "list"  # the parameter of a film's page that holds those of the list that led to it
+# Parameters of a film's page: those of the list that led to it, and the film's place there when it was opened.
+LIST, AT = "list", "at"
 LONGEST = 100
 CHOICES = {"sort": tuple(ORDERS), "state": STATES}
 
@@ -33,6 +34,7 @@ class Chosen:
     given: Mapping[str, Any] = field(default_factory=dict)  # parameters, but for the empty ones
     text: str = ""  # what is searched for
     wanted: Wanted = field(default_factory=Wanted)
+    at: str = ""  # cursor of the film that was opened from the list
 
     @property
     def filters(self) -> int:
@@ -74,7 +76,11 @@ def chosen(args: MultiDict[str, str], *beside: str, sort: str = "urgency") -> Ch
 def chosen_of_list() -> Chosen:
     """The list that led to a film's page; all films by date where none did, or where its search was forgotten."""
     with suppress(CxrError):
-        return chosen(MultiDict(parse_qsl(request.args.get(LIST, ""))), sort="date")
+        asked = chosen(MultiDict(parse_qsl(request.args.get(LIST, ""))), sort="date")
+        at = request.args.get(AT, "")
+        if at:
+            asked.wanted.parse_cursor(at)
+        return replace(asked, at=at)
     return Chosen(wanted=Wanted(sort="date"))
 
 

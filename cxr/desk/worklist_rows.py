@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from unicodedata import normalize
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from cxr.desk.tables import AnswerRow, FilmRow, State
+from cxr.desk.tables import AnswerRow, FilmRow, State, hold
 from cxr.desk.worklist_tables import LABEL_LENGTH, SEARCH_LENGTH, AnsweredBy, FindingAbove, WorklistRow
-from cxr.desk.worklist_urgency import rank
+from cxr.desk.worklist_urgency import NOT_READ, rank, weights_in
 from cxr.reading.report import Report
 
 
@@ -22,12 +22,22 @@ def enlist(session: Session, film: FilmRow, patient: str, study: str) -> None:
     session.add(WorklistRow(
         film_id=film.id, created_at=film.created_at, state=State.WAITING, task=film.task,
         search=_searched(film.name, patient), patient=patient, study=study,
+        study_at=_study_at(session, film, patient, study), urgency=float(weights_in(session)[NOT_READ]),
     ))  # fmt: skip
 
 
 def _searched(name: str, patient: str) -> str:
     """Cut to its column after it was normalised, which makes up to 18 letters of one (U+FDFA); the patient stays."""
     return normalised(name)[: SEARCH_LENGTH - LABEL_LENGTH - 1] + " " + normalised(patient)
+
+
+def _study_at(session: Session, film: FilmRow, patient: str, study: str) -> float:
+    """When the first film of its study was taken in: this one, unless there is another."""
+    if not study:
+        return 0.0
+    hold(session, f"study {study}")  # two first films at once would each begin one
+    same = WorklistRow.patient == patient, WorklistRow.study == study
+    return session.scalar(select(func.min(WorklistRow.study_at)).where(*same)) or film.created_at
 
 
 def note_report(session: Session, film_id: str, report: Report) -> None:
@@ -44,12 +54,12 @@ def note_outcome(
     session: Session, film_id: str, state: State, above: Mapping[str, float] | None = None, margin: float | None = None
 ) -> None:
     """How the reading of a film ended, or State.WAITING when it begins anew. `above`: strengths by label."""
-    mine = WorklistRow.film_id == film_id
+    mine, weights = WorklistRow.film_id == film_id, weights_in(session)
     session.execute(delete(FindingAbove).where(FindingAbove.film_id == film_id))
     session.add_all(FindingAbove(film_id=film_id, label=label, strength=s) for label, s in (above or {}).items())
     session.flush()
     session.execute(update(WorklistRow).where(mine).values(state=state, margin=margin))
-    rank(session, mine)
+    rank(session, weights, mine)
 
 
 def note_answer(session: Session, film_id: str, by: str) -> None:

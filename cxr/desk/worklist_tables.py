@@ -16,7 +16,7 @@ class WorklistRow(Base):
     __table_args__ = (
         Index("worklist_newest", "created_at", "film_id"),
         Index("worklist_urgent", "unanswered", "urgency", "created_at", "film_id"),
-        Index("worklist_patients", "patient", "study", "created_at", "film_id"),
+        Index("worklist_patients", "patient", "study_at", "study", "created_at", "film_id"),
         Index("worklist_states", "state", "created_at", "film_id"),
     )
 
@@ -27,6 +27,7 @@ class WorklistRow(Base):
     search: Mapped[str] = mapped_column(String(SEARCH_LENGTH))  # what a search looks through, as `normalised` makes it
     patient: Mapped[str] = mapped_column(String(LABEL_LENGTH))  # pseudonym; empty: the file names nobody
     study: Mapped[str] = mapped_column(String(LABEL_LENGTH))  # pseudonym; empty: the file names none
+    study_at: Mapped[float] = mapped_column(default=0.0)  # when its first film was taken in; 0: no study is named
     margin: Mapped[float | None]  # of the top finding over its operating point, log odds; None: nothing to compare
     unanswered: Mapped[int] = mapped_column(default=1)  # 0 while somebody's answer stands: such films come last
     urgency: Mapped[float] = mapped_column(default=0.0)

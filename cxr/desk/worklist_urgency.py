@@ -13,11 +13,12 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from cxr.desk.site_settings_rows import RANKED_WITH, set_value, value_of
-from cxr.desk.tables import State
+from cxr.desk.tables import State, hold
 from cxr.desk.worklist_tables import FindingAbove, WorklistRow
 
 WEIGHTS = "urgency_weights"
-NOT_READ = "not_read"  # the weight of films that were refused or could not be read
+NOT_READ = "not_read"  # the weight of films that wait, were refused or could not be read
+RANKING = "ranking"  # lock: shared by who ranks a film by the weights in force, held alone by who ranks all by new ones
 MOST = 10
 ORDINARY = 3  # the weight of labels that are not named here
 # How soon a person should look, by what each finding may mean on a chest film. A site sets its own.
@@ -46,16 +47,16 @@ DEFAULT_WEIGHTS: dict[str, int] = {
 
 
 def weights_in(session: Session) -> dict[str, int]:
-    """The weights in force, of the transaction in which a film is ranked."""
+    """The weights in force, of the transaction in which a film is ranked; they hold until it ends."""
+    hold(session, RANKING, shared=True)
     return DEFAULT_WEIGHTS | cast("dict[str, int]", value_of(session, WEIGHTS) or {})
 
 
-def rank(session: Session, *which: ColumnElement[bool]) -> None:
+def rank(session: Session, weights: Mapping[str, int], *which: ColumnElement[bool]) -> None:
     """Compute the urgency of the films `which`, or of all: one statement."""
-    weights = weights_in(session)
     weight = case(weights, value=FindingAbove.label, else_=ORDINARY)
     strongest = select(func.max(FindingAbove.strength * weight)).where(FindingAbove.film_id == WorklistRow.film_id)
-    unread = WorklistRow.state.in_((State.REFUSED, State.FAILED))
+    unread = WorklistRow.state != State.READ
     read = func.coalesce(strongest.scalar_subquery(), 0.0)
     change = update(WorklistRow).where(*which).values(urgency=case((unread, float(weights[NOT_READ])), else_=read))
     session.execute(change, execution_options={"synchronize_session": False})
@@ -63,10 +64,11 @@ def rank(session: Session, *which: ColumnElement[bool]) -> None:
 
 def rank_all(session: Session) -> bool:
     """Compute all urgencies anew where the weights are not those that they have; whether that was so."""
+    hold(session, RANKING)  # a film that is finished meanwhile would keep its rank by the old ones
     weights = weights_in(session)
     if _same(value_of(session, RANKED_WITH), weights):
         return False
-    rank(session)
+    rank(session, weights)
     set_value(session, RANKED_WITH, weights, time.time())
     return True
 

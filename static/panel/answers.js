@@ -55,17 +55,22 @@ function saved(form, sent) {
   say(form, isTyped(form) ? "Not saved yet" : "Saved");
 }
 
-/** The verdict beside the finding's name in the list. */
-function mark(form, verdict) {
+/** The verdict beside the finding's name in the list; `waits`: the desk does not have it. */
+function mark(form, verdict, waits = false) {
+  for (const button of form.querySelectorAll(".verdicts [aria-pressed]")) {
+    button.classList.toggle("waits", waits && button.value === verdict);
+  }
   const withdraw = form.querySelector(".withdraw");
   if (!withdraw) return; // the whole film takes no verdict
   if (!verdict && document.activeElement === withdraw) form.elements.text.focus();
   withdraw.hidden = !verdict;
+  const mine = waits ? `${verdict || "answer"} (not saved)` : verdict;
   const others = form.dataset.others && `${form.dataset.others} more`;
-  form.parentElement.querySelector(".said").textContent = [verdict, others].filter(Boolean).join(", ");
+  form.parentElement.querySelector(".said").textContent = [mine, others].filter(Boolean).join(", ");
 }
 
 function failed(form, problem) {
+  mark(form, chosen(form), true);
   if (problem instanceof Gone) unsaved.delete(form); // nobody need be kept from leaving
   const again = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: "Try again" });
   again.addEventListener("click", () => save(form));

@@ -113,11 +113,15 @@ def test_a_lost_connection_is_told_and_the_answer_waits(
     form = _choose(page, "Hernia")
     form.get_by_role("button", name="Unsure").click()
     expect(form.locator(".state")).to_contain_text("Not saved. The connection is lost. Your answer stays on this page.")
+    expect(page.locator("a[data-label=Hernia] .said")).to_have_text("unsure (not saved)")
+    expect(form.get_by_role("button", name="Unsure")).to_have_class("plain waits")
     shoot(page, "answer-lost")
     form.get_by_role("button", name="Try again").click()
     expect(form.locator(".state")).to_contain_text("Not saved")
     page.evaluate("window.fetch = window.reached; window.dispatchEvent(new Event('online'))")
     expect(form.locator(".state")).to_have_text("Saved")
+    expect(page.locator("a[data-label=Hernia] .said")).to_have_text("unsure")
+    expect(form.get_by_role("button", name="Unsure")).to_have_class("plain")
     assert _answers(served_desk, film) == [("Hernia", "unsure", "", "")]
 
 

@@ -99,6 +99,12 @@ def test_a_film_that_is_deleted_while_the_backup_is_made_leaves_the_backup_too(
     assert len(made.films) == 1
 
 
+def test_what_people_searched_for_is_in_no_backup(desk: Desk, film_id: str, tmp_path: Path) -> None:
+    desk.client.post("/api/v1/searches", json={"text": "Doe John"})
+    back_up(desk.intake.store, tmp_path / "desk.zip")
+    assert b"Doe John" not in (tmp_path / "desk.zip").read_bytes()  # stored, not deflated
+
+
 @pytest.mark.parametrize(("content", "why"), [(None, "are missing"), (b"rotten", "are damaged where they are stored")])
 def test_a_backup_of_a_desk_that_lost_a_film_is_refused(
     desk: Desk, film_id: str, tmp_path: Path, content: bytes | None, why: str

@@ -3,14 +3,20 @@
 import dataclasses
 import io
 import json
+import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from cxr.desk import site_settings
 from cxr.desk.site_settings import SiteSettings
+from cxr.desk.tables import writing
 from cxr.errors import SettingError
 from cxr.modelfile import OperatingPoint, Platt, SiteSample
 from cxr.reading.reader import Reader
@@ -92,6 +98,60 @@ def test_a_change_holds_in_other_processes(desk: Desk, reader: Reader) -> None:
     assert other.now.keep_days == 30
     _put(desk, keep_days=None)
     assert other.now.keep_days == 7
+
+
+def test_a_change_is_seen_whatever_the_clock_says(desk: Desk, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cxr.desk.site_settings.time.time", lambda: 1e9)
+    other = SiteSettings(desk.intake.store.engine, Settings(), Readers.holding(reader))
+    for days in (30, 40):
+        _put(desk, keep_days=days)
+        assert other.now.keep_days == days
+
+
+def test_settings_of_a_database_that_does_not_answer_delete_nothing(
+    desk: Desk, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(desk.intake.store, "old", report(Mass=0.9))
+    _put(desk, keep_days=30)
+    in_8_days = time.time() + 8 * 86_400
+    monkeypatch.setattr("cxr.desk.retention.time.time", lambda: in_8_days)
+    desk.intake.site = SiteSettings(desk.intake.store.engine, Settings(keep_days=7), Readers.holding(reader))
+    with monkeypatch.context() as broken:
+        broken.setattr(site_settings, "reading", mock.Mock(side_effect=OperationalError("", {}, Exception())))
+        assert desk.intake.site.now.keep_days == 30
+        with pytest.raises(OperationalError):
+            desk.intake.sweep()
+    desk.intake.sweep()
+    assert len(desk.films()) == 1
+
+
+def test_settings_are_told_while_a_change_waits_for_the_database(desk: Desk) -> None:
+    site = desk.intake.site
+    with ThreadPoolExecutor(2) as threads:
+        with writing(site._engine):
+            change = threads.submit(site.change, {"keep_days": 30})
+            with pytest.raises(TimeoutError):
+                change.result(0.3)
+            assert threads.submit(lambda: site.now.keep_days).result(5) == 0
+        change.result(30)
+    assert site.now.keep_days == 30
+
+
+def test_a_shorter_retention_says_how_many_films_would_go_and_waits_for_a_yes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(desk.intake.store, "old", report(Mass=0.9))
+    in_8_days = time.time() + 8 * 86_400
+    monkeypatch.setattr("cxr.desk.retention.time.time", lambda: in_8_days)
+    form = {"csrf_token": desk.token(), **PLAIN, "theme": "dim", "keep_days": "7"}
+    asked = desk.client.post("/settings", data=form)
+    assert "1 film is older than 7 days" in asked.text and _put(desk)["set_here"] == []
+    question = asked.text.split("Delete 1 film?")[1].split("</form>")[0]
+    sent = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', question))
+    assert desk.client.post("/settings", data=form | {"confirmed": "6"}).status_code == 200
+    assert desk.client.post("/settings", data=form | sent).status_code == 303
+    assert _put(desk)["set_here"] == ["keep_days", "theme"]
+    assert desk.client.post("/settings", data=form | {"keep_days": "9"}).status_code == 303
 
 
 def test_weights_rank_the_films_that_are_there(desk: Desk) -> None:

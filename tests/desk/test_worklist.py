@@ -2,21 +2,25 @@
 
 import itertools
 import math
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cxr.desk import worklist_rows
 from cxr.desk.answers import new_answer
 from cxr.desk.audit import Entry
 from cxr.desk.site_settings_rows import set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import writing
-from cxr.desk.worklist import Line, Wanted
+from cxr.desk.worklist import Beside, Line, Neighbours, Wanted, page_query
 from cxr.desk.worklist_patients import Pseudonyms
 from cxr.desk.worklist_tables import SEARCH_LENGTH
-from cxr.desk.worklist_urgency import WEIGHTS, rank_all
+from cxr.desk.worklist_urgency import WEIGHTS, rank, rank_all
 from cxr.errors import NotFound
 from tests.desk.drawn_reports import add, report
 
@@ -43,14 +47,25 @@ def _names(store: Store, **wanted: object) -> list[str]:
     return [line.film.name for line in _lines(store, **wanted)]
 
 
+def _beside(store: Store, wanted: Wanted, film_id: str) -> tuple[str | None, str | None]:
+    found = store.worklist.neighbours(wanted, film_id)
+    return found.previous and found.previous.film_id, found.next and found.next.film_id
+
+
+def _place(wanted: Wanted, line: Line) -> Beside:
+    return Beside(line.film.id, wanted.cursor(line.place))
+
+
 def test_the_most_urgent_film_comes_first_and_equal_ones_newest_first(store: Store) -> None:
     add(store, "nothing", report(Mass=0.1, Pneumothorax=0.2))
     add(store, "mass", report(Mass=0.9, Pneumothorax=0.2))
     add(store, "pneumothorax", report(Mass=0.1, Pneumothorax=0.6))
     add(store, "healthy", report(Mass=0.2))
     add(store, "refused", report(refused=True))
-    assert _names(store) == ["pneumothorax", "mass", "refused", "healthy", "nothing"]
-    assert [round(line.place.urgency, 3) for line in _lines(store)] == [6.0, 5.4, 2.0, 0.0, 0.0]
+    add(store, "waiting")
+    assert _names(store) == ["pneumothorax", "mass", "waiting", "refused", "healthy", "nothing"]
+    assert [round(line.place.urgency, 3) for line in _lines(store)] == [6.0, 5.4, 2.0, 2.0, 0.0, 0.0]
+    assert store.worklist.without_reading() == {"waiting": 1, "refused": 1}
 
 
 def test_a_film_that_somebody_answered_comes_after_all_others_until_the_answer_is_withdrawn(store: Store) -> None:
@@ -133,24 +148,43 @@ def test_pages_show_each_film_once_and_the_way_through_them_is_their_order(store
         seen += [line.film.id for line in page.lines]
         cursor = page.next
     assert seen == [line.film.id for line in _lines(store, sort=sort)] and len(set(seen)) == 7
-    beside = [store.worklist.neighbours(wanted, film_id) for film_id in seen]
-    assert [each.previous for each in beside] == [None, *seen[:-1]]
-    assert [each.next for each in beside] == [*seen[1:], None]
+    beside = [_beside(store, wanted, film_id) for film_id in seen]
+    assert beside == list(zip([None, *seen[:-1]], [*seen[1:], None], strict=True))
 
 
 def test_films_of_a_patient_and_of_a_study_stand_together(store: Store) -> None:
     for name, patient, study in (("a", "P-1", "S-1"), ("b", "P-2", "S-1"), ("c", "", ""), ("d", "P-1", "S-2")):
         add(store, name, patient=patient, study=study)
     add(store, "e", patient="P-1", study="S-1")
-    assert _names(store, sort="patient") == ["b", "d", "e", "a", "c"]
+    add(store, "f", patient="P-1", study="S-0")
+    assert _names(store, sort="patient") == ["b", "f", "d", "e", "a", "c"]
 
 
 def test_the_next_film_of_a_list_that_an_answer_left_is_still_known(store: Store) -> None:
     last, here, first = (add(store, name, report(Mass=p)) for name, p in (("c", 0.7), ("b", 0.8), ("a", 0.9)))
     wanted = Wanted(answered="no", sort="date")
     store.answers.add(here, new_answer("Mass", "agree"))
-    beside = store.worklist.neighbours(wanted, here)
-    assert (beside.previous, beside.next) == (first, last)
+    assert _beside(store, wanted, here) == (first, last)
+
+
+@pytest.mark.parametrize("filters", [{}, {"answered": "no"}, {"state": "read"}])
+@pytest.mark.parametrize("sort", ["urgency", "date", "patient"])
+def test_the_way_goes_on_from_where_one_was_when_the_film_was_answered_or_deleted(
+    store: Store, sort: str, filters: dict[str, str]
+) -> None:
+    for number in range(6):
+        add(store, str(number), report(Mass=0.5 + number / 20), patient=f"P-{number}")
+    wanted = Wanted(sort=sort, **filters)
+    lines = _lines(store, sort=sort)
+    ids = [line.film.id for line in lines]
+    for here in (1, 2):
+        at = wanted.cursor(lines[here].place)
+        store.answers.add(ids[here], new_answer("Mass", "agree", by="Ann"))
+        assert store.worklist.neighbours(wanted, ids[here], at).next == _place(wanted, lines[here + 1])
+    store.delete(Entry("anna", "delete", ids[3]))
+    found = store.worklist.neighbours(wanted, ids[3], wanted.cursor(lines[3].place))
+    assert found.next == _place(wanted, lines[4])
+    assert store.worklist.neighbours(wanted, ids[3]) == Neighbours(None, None)
 
 
 def test_weights_of_a_site_rank_all_films_anew_and_later_ones_too(store: Store) -> None:
@@ -165,10 +199,64 @@ def test_weights_of_a_site_rank_all_films_anew_and_later_ones_too(store: Store) 
     assert _names(store) == ["later", "hernia", "mass"]
 
 
+def test_a_film_that_is_finished_while_all_are_ranked_anew_ranks_by_the_new_weights(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked, go_on = threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> None:
+        rank(*given)
+        ranked.set()
+        assert go_on.wait(20)
+
+    def new_weights() -> None:
+        with writing(store.engine) as session:
+            set_value(session, WEIGHTS, {"Mass": 1}, 1.0)
+            assert rank_all(session)
+
+    monkeypatch.setattr(worklist_rows, "rank", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        finished = threads.submit(add, store, "mass", report(Mass=0.9))
+        assert ranked.wait(20)
+        changed = threads.submit(new_weights)
+        time.sleep(0.3)
+        go_on.set()
+        finished.result(20), changed.result(20)
+    assert [line.place.urgency for line in _lines(store)] == [pytest.approx(0.9)]
+
+
+@pytest.mark.parametrize(("wanted", "plan"), [
+    ({}, ["SCAN worklist USING INDEX worklist_urgent"]),
+    ({"sort": "date"}, ["SCAN worklist USING INDEX worklist_newest"]),
+    ({"sort": "patient"}, ["SCAN worklist USING INDEX worklist_patients"]),
+    ({"state": "read", "sort": "date"}, ["SEARCH worklist USING INDEX worklist_states (state=?)"]),
+    ({"state": "read"}, ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+    ({"words": ("chest",)}, ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+    ({"words": ("a",), "state": "read", "answered": "no", "sort": "date", "since": 1.0},
+     ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+    ({"since": 1.0, "task": "covid3", "sort": "patient"}, ["SCAN worklist", "USE TEMP B-TREE FOR ORDER BY"]),
+])  # fmt: skip
+def test_a_list_goes_by_the_index_of_its_order_or_takes_one_pass(
+    tmp_path: Path, wanted: dict[str, Any], plan: list[str]
+) -> None:
+    sqlite = Store(f"sqlite:///{tmp_path / 'plans.sqlite3'}", tmp_path)
+    text = page_query(Wanted(**wanted), 51).compile(sqlite.engine, compile_kwargs={"literal_binds": True}).string
+    with sqlite.engine.connect() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}".replace("%", "%%")).all()
+    sqlite.close()
+    assert [row.detail for row in rows] == plan
+
+
 @pytest.mark.parametrize("cursor", ["yesterday", "1.0", "1.0~2.0~a~b", "nan~a", f"{'9' * 400}~a", "1.0~a~"])
 def test_a_cursor_that_is_none_is_not_found(store: Store, cursor: str) -> None:
     with pytest.raises(NotFound, match="no such page"):
         store.worklist.page(Wanted(sort="date"), 3, cursor)
+
+
+@pytest.mark.parametrize("cursor", ["1e9~1~1~a", "99999999999~1~1~a", "1~1~1~\0", "1~1e400~1~a"])
+def test_a_cursor_that_a_database_cannot_compare_is_not_found(store: Store, cursor: str) -> None:
+    with pytest.raises(NotFound, match="no such page"):
+        store.worklist.neighbours(Wanted(), "a", cursor)
 
 
 def test_a_deleted_film_leaves_the_worklist(store: Store) -> None:

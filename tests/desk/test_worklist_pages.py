@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 from werkzeug.test import TestResponse
 
-from cxr.desk import worklist_pages
+from cxr.desk import worklist_csv, worklist_pages
 from cxr.desk.answers import new_answer
 from tests.desk.department import CLINICIAN, Department, post
 from tests.desk.desk import Desk
@@ -75,21 +75,64 @@ def test_films_of_a_dicom_patient_are_found_by_the_whole_id_which_is_nowhere_to_
     assert "MRN-0042" not in desk.client.get("/films?sort=patient").text + desk.client.get(f"/films/{film_id}").text
 
 
-def test_the_way_through_the_list_keeps_its_order_and_filters(desk: Desk, film_png: bytes) -> None:
+def _next(answer: TestResponse) -> str:
+    """Where `n` leads from a film's page."""
+    (found,) = re.findall(r'<a href="([^"]*)" rel="next"', answer.text)
+    return unescape(found)
+
+
+def _links(answer: TestResponse) -> list[str]:
+    return [unescape(link) for link in re.findall(r'<h2><a href="([^"]*)">', answer.text)]
+
+
+def test_the_way_through_the_list_keeps_its_order_and_filters(desk: Desk) -> None:
     store = desk.intake.store
     last, first = add(store, "b", report(Mass=0.7)), add(store, "a", report(Mass=0.9))
     add(store, "c", report(Effusion=0.9))
-    page = desk.client.get("/films?finding=Mass")
-    link = unescape(re.findall(r'<h2><a href="([^"]*)">', page.text)[0])
+    links = _links(desk.client.get("/films?finding=Mass"))
     way = "list=sort%3Durgency%26finding%3DMass"
-    assert link == f"/films/{first}?{way}"
-    film = unescape(desk.client.get(link).text)
-    assert f'<a href="/films/{last}?{way}" rel="next"' in film
+    assert links[0].startswith(f"/films/{first}?{way}&at=1~5.3999")
+    film = unescape(desk.client.get(links[0]).text)
+    assert _next(desk.client.get(links[0])) == links[1] and links[1].startswith(f"/films/{last}?{way}&at=")
     assert '<a href="/films?sort=urgency&finding=Mass">List</a>' in film
-    assert f"/films/{first}?finding=Mass&{way}" in film
+    assert f"/films/{first}?finding=Mass&{links[0].partition('?')[2]}" in film
     gone = desk.client.post(f"/films/{first}/delete?list=finding%3DMass", data={"csrf_token": desk.token()})
     assert gone.location == "/films?finding=Mass"
     assert desk.client.get(f"/films/{last}?list=nonsense%3D1%26%00").status_code == 200
+    assert desk.client.get(f"/films/{last}?{way}&at=nonsense").status_code == 200
+
+
+def test_an_answer_without_a_script_keeps_list_and_place(desk: Desk) -> None:
+    for name, p in (("c", 0.7), ("b", 0.8), ("a", 0.9)):
+        add(desk.intake.store, name, report(Mass=p))
+    first, second, third = _links(desk.client.get("/films?sort=urgency"))
+    form = unescape(re.findall(r'<form class="answer[^>]* action="([^"]*)"', desk.client.get(first).text)[0])
+    answer = {"csrf_token": desk.token(), "label": "Mass", "verdict": "agree", "text": "", "by": "Ann"}
+    answered = desk.client.post(form, data=answer)
+    assert answered.location == first.replace("?", "?finding=Mass&")
+    assert _next(desk.client.get(answered.location)) == second
+    assert _links(desk.client.get("/films?sort=urgency"))[-1].startswith(first.partition("?")[0])
+    named = desk.client.post(first.replace("?", "/answered-by?"), data={"csrf_token": desk.token(), "by": "Bob"})
+    assert named.location == first
+    deleted = desk.client.post(second.replace("?", "/delete?"), data={"csrf_token": desk.token()})
+    assert _links(desk.client.get(deleted.location))[0] == third
+
+
+def test_films_without_a_reading_are_counted_above_the_list(desk: Desk) -> None:
+    for name, read in (("a", None), ("b", report(refused=True)), ("c", report(Mass=0.9))):
+        add(desk.intake.store, name, read)
+    page = desk.client.get("/films").text
+    links = re.findall(r'<a href="(/films\?state=\w+)">([^<]*)</a>', page)
+    assert links == [("/films?state=waiting", "1 waiting"), ("/films?state=refused", "1 refused by the film check")]
+    assert "Without a reading" not in desk.client.get("/films?finding=Mass").text
+
+
+def test_a_list_that_ends_behind_a_deleted_film_leads_to_its_beginning(desk: Desk) -> None:
+    add(desk.intake.store, "a", report(Mass=0.9))
+    (only,) = _links(desk.client.get("/films?finding=Mass"))
+    deleted = desk.client.post(only.replace("?", "/delete?"), data={"csrf_token": desk.token()})
+    page = unescape(desk.client.get(deleted.location).text)
+    assert 'The list ends here. <a href="/films?sort=urgency&finding=Mass">To its beginning</a>' in page
 
 
 def test_chosen_films_are_deleted_and_others_stay(desk: Desk) -> None:
@@ -135,8 +178,22 @@ def test_the_table_has_a_line_for_each_film_and_its_probabilities(department: De
     assert [row["film"] for row in csv.DictReader(io.StringIO(api))] == [one]
 
 
+def test_a_film_that_is_answered_while_the_table_is_saved_stands_in_it_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worklist_csv, "CHUNK", 1)
+    _, second, first = (add(desk.intake.store, str(n), report(Mass=0.7 + n / 10)) for n in range(3))
+    saved = iter(desk.client.get("/api/v1/films.csv?sort=urgency", buffered=False).response)
+    lines = [next(saved), next(saved)]
+    desk.intake.store.answers.add(first, new_answer("Mass", "agree", by="Ann"))
+    desk.intake.store.delete(second)
+    text = b"".join([*lines, *saved]).decode()  # type: ignore[list-item]
+    assert [row["name"] for row in csv.DictReader(io.StringIO(text))] == ["2", "0"]
+
+
 @pytest.mark.parametrize("fields", [
-    {"action": "delete"}, {"action": "burn", "film": "a"}, {"action": "delete", "scope": "every"},
+    {"action": "delete"}, {"action": "delete", "scope": "all", "film": "a"}, {"action": "burn", "film": "a"},
+    {"action": "delete", "scope": "every"},
     {"action": "delete", "scope": "all", "list": "findnig=Mass"}, {"action": "delete", "scope": "all", "shown_at": "x"},
     {"action": ["csv", "delete"], "scope": "all"}, {"action": "delete", "scope": "all", "shown_at": "nan"},
 ])  # fmt: skip
