@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "cxr"
 # From the ground up. A module imports only from floors below its own, or from its own wing.
 FLOORS = (
-    {"cxr", "cxr.errors", "cxr.durable"},
+    {"cxr", "cxr.errors", "cxr.durable", "cxr.memory"},
     {"cxr.settings", "cxr.tasks", "cxr.metrics"},
     {"cxr.scaling", "cxr.uncertainty", "cxr.wording", "cxr.charts"},
     {"cxr.modelfile", "cxr.checkfile"},

@@ -14,6 +14,7 @@ from cxr.desk.storage import Storage
 from cxr.desk.tables import Base, FilmRow, reading, writing
 from cxr.errors import SettingError
 
+NOT_MOUNTED = "is empty or not mounted, and not the one of"
 PROBED = 20  # films of the database that are looked for in a storage that has no id
 
 
@@ -55,7 +56,8 @@ def bind(engine: Engine, storage: Storage, *, adopt: bool = False) -> None:
 
 
 def _chosen_token(engine: Engine, storage: Storage, adopt: bool) -> str:
-    """What the storage is known by from now on. A crash before it is written there leaves one that can still be bound.
+    """What the storage is known by from now on. A crash before it is written there leaves one that can still be bound,
+    or adopted again.
 
     Whoever adopts one gives it a new id, so that any other database of it is refused.
     """
@@ -70,10 +72,11 @@ def _chosen_token(engine: Engine, storage: Storage, adopt: bool) -> str:
 
 
 def validate_bound(engine: Engine, storage: Storage) -> None:
-    """Raises NotBound when the storage was swapped or unmounted, or adopted by another database, since the start."""
+    """Raises NotBound when the storage was swapped or unmounted, or adopted by another database, since it was bound."""
+    found = storage.token()
     with reading(engine) as session:
-        if why := _strangers(session, storage, _token(session), storage.token()):
-            raise NotBound(engine, storage, why)
+        if found != _token(session):
+            raise NotBound(engine, storage, "belongs to another database than" if found else NOT_MOUNTED)
 
 
 def _token(session: Session) -> str:
@@ -89,4 +92,4 @@ def _strangers(session: Session, storage: Storage, token: str, found: str) -> st
         return ""
     if not storage.is_empty():
         return "holds films, and none of those of"
-    return "is empty or not mounted, and not the one of" if token and named else ""
+    return NOT_MOUNTED if named else ""

@@ -139,6 +139,9 @@ class FaultLog:
             unforeseen = not (isinstance(error, CxrError) or is_outside(error))
             self._log.error("%s fails: %s", what, in_brief(error), exc_info=error if unforeseen else None)
 
+    def lasts(self, what: str) -> bool:
+        return what in self._faults
+
     def went_well(self, what: str) -> None:
         if self._faults.pop(what, None):
             self._log.warning("%s goes well again", what)

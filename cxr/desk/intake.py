@@ -160,6 +160,8 @@ class Intake:
                 if claim is None:
                     break
                 count += self._read_again(claim)
+            if self._faults.lasts(READING):
+                break  # what keeps one film waiting keeps all, and the other chores have their turn
         return count
 
     def write_heatmaps(self) -> None:
@@ -214,8 +216,7 @@ class Intake:
         A fault of storage, database or machine says nothing of the film, which is left to its lease and read again.
         """
         try:
-            if self._write(lambda: self.store.begin(claim, self._lease_s)):
-                self._conclude(claim, reader, film)
+            self._conclude(claim, reader, film)
             self._faults.went_well(READING)
         except Exception as error:
             if not is_outside(error):
@@ -229,8 +230,10 @@ class Intake:
     def _conclude(self, claim: Claim, reader: Reader, film: Film | None) -> None:
         """Raises what `is_outside`."""
         try:
-            report = reader.read(film or self._film(self.store.content(claim)), anyway=claim.anyway)
-            self._write(lambda: self.store.finish(claim, report))
+            content = b"" if film else self.store.content(claim)  # before the lease that reading has: it may take long
+            if self._write(lambda: self.store.begin(claim, self._lease_s)):
+                report = reader.read(film or self._film(content), anyway=claim.anyway)
+                self._write(lambda: self.store.finish(claim, report))
         except Exception as error:
             if is_outside(error):
                 raise

@@ -123,8 +123,8 @@ def read_anyway(film_id: str) -> AnyResponse:
 @pages.post("/films/<film_id>/delete")
 def delete(film_id: str) -> AnyResponse:
     """Then the list goes on behind the film."""
-    intake().delete(film_id, visitor().name)
     came_from = chosen_of_list()
+    intake().delete(film_id, visitor().name)
     place = {"sort": came_from.wanted.sort, "before": came_from.at} if came_from.at else {}
     return redirect(url_for("pages.films", **came_from.but(**place)), 303)
 

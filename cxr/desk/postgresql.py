@@ -70,7 +70,7 @@ def cause(error: Exception, url: sa.URL) -> str:
     return first.replace(url.password, "***") if url.password else first
 
 
-def keep_room(_: sa.Engine, size: int) -> None:
+def keep_room(_: sa.Engine) -> None:
     """Nothing: the server's disk is its own."""
 
 

@@ -50,6 +50,7 @@ def change() -> AnyResponse:
     days = _site().environment.keep_days if wanted[DAYS] is None else wanted[DAYS]
     doomed = _doomed(days)
     if doomed and request.form.get(CONFIRMED) != str(days):
+        tells_of([])  # nothing was changed yet
         return make_response(_page(to_confirm={**dict(zip(PLAIN, given, strict=True)), CONFIRMED: days}, doomed=doomed))
     _apply(wanted)
     return _saved()

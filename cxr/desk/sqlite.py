@@ -1,8 +1,5 @@
 """What the desk asks of SQLite: one write lock, deleted content overwritten, and room to delete on a full disk."""
 
-import errno
-import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -61,8 +58,8 @@ def scrub(engine: sa.Engine) -> bool:
     return not busy
 
 
-def keep_room(engine: sa.Engine, size: int) -> None:
-    """Hold some room beside the database. Raises OSError when the disk has none for that, or for a film of `size`."""
+def keep_room(engine: sa.Engine) -> None:
+    """Hold some room beside the database. Raises OSError when the disk has none."""
     reserve = _reserve(engine)
     if not reserve.exists():
         try:
@@ -70,8 +67,6 @@ def keep_room(engine: sa.Engine, size: int) -> None:
         except OSError:
             reserve.unlink(missing_ok=True)
             raise
-    if shutil.disk_usage(reserve.parent).free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def make_room(engine: sa.Engine) -> bool:

@@ -1,9 +1,11 @@
 """Where film bytes are kept, each under its SHA-256: a folder, or a bucket that several hosts share."""
 
+import errno
 import logging
 import os
 import re
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +28,9 @@ class BytesMissing(CxrError):
     """A film has a row, and no bytes: somebody else deleted them, or a backup has gaps."""
 
     def __init__(self) -> None:
-        super().__init__("The bytes of this film are missing from the storage; restore them, or delete the film.")
+        super().__init__(
+            "The bytes of this film are missing from the storage, or cannot be read; restore them, or delete the film."
+        )
 
 
 class Storage(Protocol):
@@ -41,6 +45,9 @@ class Storage(Protocol):
 
     def keep_token(self, token: str) -> None:
         """Write its id."""
+
+    def is_there(self) -> bool:
+        """Whether it still is where it was opened: a folder is not, when what was mounted on it is gone."""
 
     def is_empty(self) -> bool:
         """Whether there are no films in it."""
@@ -108,11 +115,16 @@ class Folder:
             staged.replace(self._folder / TOKEN)
             sync_folder(self._folder)
 
+    def is_there(self) -> bool:
+        return (self._folder / TOKEN).exists()
+
     def is_empty(self) -> bool:
         return next(self._folder.glob("??/*"), None) is None
 
     @contextmanager
     def staged(self, sha256: str, content: bytes) -> Iterator[Callable[[], None]]:
+        if shutil.disk_usage(self._folder).free < len(content):  # not half a film, and no room left for anybody
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with self._staged(content) as staged:
             yield lambda: self._move(staged, self._path(sha256))
 
@@ -190,6 +202,9 @@ class Bucket:
     def keep_token(self, token: str) -> None:
         with self._told():
             self._bucket.pipe_file(f"{self._root}/{TOKEN}", token.encode())
+
+    def is_there(self) -> bool:
+        return True
 
     def is_empty(self) -> bool:
         """By the names of the shelves alone: a list of all films would be thousands of requests."""

@@ -121,7 +121,7 @@ class Store:
         """Store bytes and row, or neither. The caller holds the claim, the lease begins now.
 
         Raises:
-            DiskFull: nothing was stored.
+            DiskFull, StorageAway: nothing was stored.
             SentBefore, KeyReused: a film with this key is here already; it is this one, or another.
         """
         sha256 = hashlib.sha256(content).hexdigest()
@@ -132,7 +132,9 @@ class Store:
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim, new.anyway)
         with told_when_full():
-            keep_room(self._engine, len(content))
+            keep_room(self._engine)
+            if not self.storage.is_there():
+                raise StorageAway
             with self.storage.staged(sha256, content) as keep:
                 self._put(row, new, keep)
         return claim
@@ -141,12 +143,12 @@ class Store:
         """Raises BytesMissing, or StorageAway when the whole storage is gone, as one that is not mounted."""
         try:
             return self.storage.read(film.sha256)
-        except FileNotFoundError:
+        except OSError as error:
             try:
                 validate_bound(self._engine, self.storage)
             except NotBound as away:
                 raise StorageAway from away
-            raise BytesMissing from None
+            raise BytesMissing from error
 
     def delete(self, told: Entry, *, spare_reading: bool = False) -> FilmRow:
         """Forget a film, its report and, unless another film has the same bytes, its bytes. Returns what it was.

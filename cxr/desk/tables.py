@@ -135,7 +135,7 @@ class _Kind(Protocol):
     def clock(self) -> sa.ColumnElement[float]: ...
     def cause(self, error: Exception, url: sa.URL, /) -> str: ...
     def scrub(self, engine: sa.Engine, /) -> bool: ...
-    def keep_room(self, engine: sa.Engine, size: int, /) -> None: ...
+    def keep_room(self, engine: sa.Engine, /) -> None: ...
     def make_room(self, engine: sa.Engine, /) -> bool: ...
 
 
@@ -193,12 +193,12 @@ def scrub(engine: sa.Engine) -> bool:
     return KINDS[engine.dialect.name].scrub(engine)
 
 
-def keep_room(engine: sa.Engine, size: int) -> None:
+def keep_room(engine: sa.Engine) -> None:
     """Hold back some of the disk, so that films can be deleted when it is full.
 
     Raises OSError when it is, or would be with `size` bytes more.
     """
-    KINDS[engine.dialect.name].keep_room(engine, size)
+    KINDS[engine.dialect.name].keep_room(engine)
 
 
 def with_room(engine: sa.Engine, write: Callable[[], T]) -> T:

@@ -49,6 +49,10 @@ DEFAULT_WEIGHTS: dict[str, int] = {
 def weights_in(session: Session) -> dict[str, int]:
     """The weights in force, of the transaction in which a film is ranked; they hold until it ends."""
     hold(session, RANKING, shared=True)
+    return _weights(session)
+
+
+def _weights(session: Session) -> dict[str, int]:
     return DEFAULT_WEIGHTS | cast("dict[str, int]", value_of(session, WEIGHTS) or {})
 
 
@@ -63,11 +67,14 @@ def rank(session: Session, weights: Mapping[str, int], *which: ColumnElement[boo
 
 
 def rank_all(session: Session) -> bool:
-    """Compute all urgencies anew where the weights are not those that they have; whether that was so."""
-    hold(session, RANKING)  # a film that is finished meanwhile would keep its rank by the old ones
-    weights = weights_in(session)
+    """Compute all urgencies anew where the weights are not those that they have; whether that was so.
+
+    The caller holds the lock under which weights change.
+    """
+    weights = _weights(session)
     if _same(value_of(session, RANKED_WITH), weights):
         return False
+    hold(session, RANKING)  # a film that is finished meanwhile would keep its rank by the old ones
     rank(session, weights)
     set_value(session, RANKED_WITH, weights, time.time())
     return True

@@ -213,6 +213,8 @@ def test_an_answer_to_a_film_that_is_gone_is_not_kept(store: Store) -> None:
 def test_a_database_from_before_there_were_answers_opens(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "desk.sqlite3")) as old:
         old.executescript(Path(__file__).with_name("first_release.sql").read_text())
+    (tmp_path / "films" / "aa").mkdir(parents=True)
+    (tmp_path / "films" / "aa" / "aa").write_bytes(b"film")
     store = Store(f"sqlite:///{tmp_path / 'desk.sqlite3'}", tmp_path)
     assert store.answers.add("f11a", Answer("Mass", "agree"))
     store.close()

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from cxr import cli
 from cxr.desk.audit import Entry
 from cxr.desk.backup import back_up, restore
 from cxr.desk.binding import BoundStorage, NotBound
-from cxr.desk.storage import TOKEN
+from cxr.desk.faults import StorageAway
+from cxr.desk.storage import TOKEN, Folder
 from cxr.desk.store import HOUR_S, NewFilm, Store
 from cxr.desk.tables import writing
 from cxr.errors import SettingError
@@ -42,7 +45,7 @@ def _open(folder: Path, films: str, database: str = "desk", *, adopt: bool = Fal
 
 
 def _fill(store: Store) -> str:
-    """A film that is old enough to be swept; its hash."""
+    """The hash of a film."""
     return store.add(b"film", NEW, 60).sha256
 
 
@@ -72,7 +75,6 @@ def test_films_and_database_of_an_older_version_are_bound_without_asking(tmp_pat
         _unbind(store)
     with closing(_open(tmp_path, films)) as store:
         assert len(store.storage.token()) == 32
-        store.sweep()
         assert store.storage.read(sha256) == b"film"
 
 
@@ -90,6 +92,28 @@ def test_a_storage_that_is_not_mounted_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "films").rename(tmp_path / "elsewhere")
     with pytest.raises(NotBound, match="is empty or not mounted"):
         _open(tmp_path, str(tmp_path / "films"))
+
+
+def test_a_storage_that_is_not_mounted_stops_the_first_start_after_an_upgrade(tmp_path: Path) -> None:
+    with closing(_open(tmp_path, str(tmp_path / "films"))) as store:
+        _fill(store)
+        _unbind(store)
+    (tmp_path / "films").rename(tmp_path / "elsewhere")
+    with pytest.raises(NotBound, match="is empty or not mounted"):
+        _open(tmp_path, str(tmp_path / "films"))
+
+
+def test_no_film_is_taken_in_by_a_storage_that_was_unmounted_meanwhile(tmp_path: Path) -> None:
+    """It would vanish under the mount, and make the folder look like the desk's own."""
+    with closing(_open(tmp_path, str(tmp_path / "films"))) as store:
+        film = store.film(store.add(b"film", NEW, 60).film_id)
+        (tmp_path / "films").rename(tmp_path / "elsewhere")
+        (tmp_path / "films").mkdir()
+        with pytest.raises(StorageAway):
+            store.add(b"another", NEW, 60)
+        with pytest.raises(StorageAway):
+            store.content(film)
+        assert not any((tmp_path / "films").iterdir())
 
 
 def test_a_storage_that_cannot_be_read_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
@@ -156,9 +180,23 @@ def test_the_command_adopts_a_storage(
 
 
 @pytest.mark.both_databases
-def test_desks_that_open_at_once_are_bound_to_one_id(tmp_path: Path, database_url: str) -> None:
+def test_desks_that_open_at_once_are_bound_to_one_id(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = database_url or f"sqlite:///{tmp_path / 'desk.sqlite3'}"
-    stores = [Store(url, tmp_path / name, str(tmp_path / "films")) for name in ("one", "two")]
+    look, both_looked, looked = Folder.token, threading.Barrier(2, timeout=60), threading.local()
+
+    def token(folder: Folder) -> str:
+        found = look(folder)
+        if not getattr(looked, "once", False):
+            looked.once = True
+            both_looked.wait()  # neither has an id yet
+        return found
+
+    monkeypatch.setattr(Folder, "token", token)
+    with ThreadPoolExecutor(2) as pool:
+        stores = list(pool.map(lambda name: Store(url, tmp_path / name, str(tmp_path / "films")), ("one", "two")))
+    monkeypatch.undo()
     for store in stores:
         store.sweep()
         store.close()

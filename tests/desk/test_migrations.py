@@ -15,15 +15,23 @@ from alembic.migration import MigrationContext
 
 from cxr.desk import audit, binding, people_tables, scores, site_settings_rows, sqlite, tables, worklist_tables
 from cxr.desk.migrations import known
-from cxr.desk.store import Store
-from cxr.desk.tables import Base, open_database
+from cxr.desk.site_settings_rows import set_value, value_of
+from cxr.desk.store import NewFilm, Store
+from cxr.desk.tables import Base, open_database, reading, writing
 from cxr.desk.worklist import Wanted
+from cxr.desk.worklist_tables import WorklistRow
 from cxr.errors import SettingError
 from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
 TABLES_OF_0007 = ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key")
 SINCE_0007 = "DROP TABLE bound_storage; ALTER TABLE films DROP COLUMN anyway;"
+BACK_TO_0009 = (
+    "DROP INDEX worklist_patients",
+    "ALTER TABLE worklist DROP COLUMN study_at",
+    "CREATE INDEX worklist_patients ON worklist (patient, study, created_at, film_id)",
+    "UPDATE alembic_version SET version_num = '0009'",
+)
 MODULES_WITH_TABLES = (tables, binding, people_tables, audit, scores, worklist_tables, site_settings_rows)
 
 
@@ -33,6 +41,8 @@ def old(tmp_path: Path) -> Path:
     file = tmp_path / "old.sqlite3"
     with closing(sqlite3.connect(file)) as database:
         database.executescript(FIRST_RELEASE.read_text())
+    (tmp_path / "films" / "aa").mkdir(parents=True)
+    (tmp_path / "films" / "aa" / "aa").write_bytes(b"film")
     return file
 
 
@@ -99,6 +109,22 @@ def test_answers_under_the_name_of_an_account_become_its_own(old: Path) -> None:
     with closing(sqlite3.connect(old)) as database:
         found = database.execute('SELECT "by", "at", person_id, browser FROM answers').fetchall()
     assert found == [("anna", 99.0, None, ""), ("anna", 101.0, 7, ""), ("bert", 102.0, None, "")]
+
+
+@pytest.mark.both_databases
+def test_studies_and_ranks_of_an_earlier_version_are_made_up_for(tmp_path: Path, database_url: str) -> None:
+    url = database_url or f"sqlite:///{tmp_path / 'desk.sqlite3'}"
+    new = NewFilm("a.png", "PNG", "chestxray14", "upload", b"thumbnail", gradcam=False, patient="p", study="s")
+    with closing(Store(url, tmp_path)) as store:
+        ids = [store.add(content, new, lease_s=60).film_id for content in (b"first", b"second")]
+        with writing(store.engine) as session:
+            for statement in BACK_TO_0009:
+                session.execute(sa.text(statement))
+            set_value(session, "ranked_with", {}, 0.0)
+    with closing(Store(url, tmp_path)) as store, reading(store.engine) as session:
+        first = store.film(ids[0]).created_at
+        assert session.scalars(sa.select(WorklistRow.study_at)).all() == [first, first]
+        assert value_of(session, "ranked_with") is None
 
 
 def test_the_steps_make_just_the_tables_that_the_desk_has(fresh: sa.Engine) -> None:

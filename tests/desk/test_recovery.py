@@ -25,6 +25,7 @@ from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.settings import Settings
 from tests.desk.desk import Desk, open_desk
+from tests.phantom import phantom_png
 
 pytestmark = pytest.mark.both_databases
 LONG_AGO_S = -1.0  # a lease that has run out before it begins
@@ -238,9 +239,38 @@ def test_films_whose_storage_is_not_mounted_are_not_said_to_be_without_bytes(des
     film_id = store.add(film_png, NEW, LONG_AGO_S).film_id
     films.rename(films.with_name("elsewhere"))
     desk.intake.pick_up()
-    assert store.film(film_id).state == State.READING
+    assert store.film(film_id).state == State.WAITING
     answer = desk.client.get(f"/films/{film_id}/film.png")
     assert answer.status_code == 503
+
+
+def test_a_film_whose_bytes_alone_cannot_be_read_is_failed_and_keeps_no_other_waiting(
+    desk: Desk, film_png: bytes
+) -> None:
+    store = desk.intake.store
+    ill, well = (store.add(content, NEW, LONG_AGO_S) for content in (film_png, phantom_png(192)))
+    bytes_of_ill = Path(store.storage.place(ill.sha256))
+    bytes_of_ill.unlink()
+    bytes_of_ill.mkdir()  # OSError, and not that there is none
+    desk.intake.pick_up()
+    assert "cannot be read; restore them" in store.film(ill.film_id).error
+    assert store.film(well.film_id).state == State.READ
+
+
+def test_while_the_storage_is_away_a_round_ends_with_the_first_film(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take longer than a lease to fail; the other chores have their turn."""
+    asked = []
+    for content in (film_png, phantom_png(192)):
+        desk.intake.store.add(content, NEW, LONG_AGO_S)
+    monkeypatch.setattr(desk.intake, "_lease_s", LONG_AGO_S)
+    monkeypatch.setattr(
+        desk.intake.store.storage, "read", lambda sha256: asked.append(sha256) or _Away(StorageAway())()
+    )
+    desk.intake.pick_up()
+    desk.intake.pick_up()
+    assert len(asked) == 2
 
 
 def test_memory_that_runs_out_each_time_gives_the_film_up(
@@ -249,7 +279,8 @@ def test_memory_that_runs_out_each_time_gives_the_film_up(
     film_id = desk.intake.store.add(film_png, NEW, LONG_AGO_S).film_id
     monkeypatch.setattr(desk.intake, "_lease_s", LONG_AGO_S)
     monkeypatch.setattr(desk.reader, "read", _Away(MemoryError()))
-    desk.intake.pick_up()
+    for _ in range(MOST_ATTEMPTS + 1):
+        desk.intake.pick_up()
     assert "broken off 3 times" in desk.intake.store.film(film_id).error
 
 

@@ -149,6 +149,7 @@ def test_a_shorter_retention_says_how_many_films_would_go_and_waits_for_a_yes(
     question = asked.text.split("Delete 1 film?")[1].split("</form>")[0]
     sent = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', question))
     assert desk.client.post("/settings", data=form | {"confirmed": "6"}).status_code == 200
+    assert "change settings" not in desk.client.get("/audit.csv").text
     assert desk.client.post("/settings", data=form | sent).status_code == 303
     assert _put(desk)["set_here"] == ["keep_days", "theme"]
     assert desk.client.post("/settings", data=form | {"keep_days": "9"}).status_code == 303

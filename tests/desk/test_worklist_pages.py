@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from cxr.desk import worklist_csv, worklist_pages
 from cxr.desk.answers import new_answer
+from cxr.desk.audit import Entry
 from tests.desk.department import CLINICIAN, Department, post
 from tests.desk.desk import Desk
 from tests.desk.drawn_reports import add, report
@@ -186,7 +187,7 @@ def test_a_film_that_is_answered_while_the_table_is_saved_stands_in_it_once(
     saved = iter(desk.client.get("/api/v1/films.csv?sort=urgency", buffered=False).response)
     lines = [next(saved), next(saved)]
     desk.intake.store.answers.add(first, new_answer("Mass", "agree", by="Ann"))
-    desk.intake.store.delete(second)
+    desk.intake.store.delete(Entry("anna", "delete", second))
     text = b"".join([*lines, *saved]).decode()  # type: ignore[list-item]
     assert [row["name"] for row in csv.DictReader(io.StringIO(text))] == ["2", "0"]
 
