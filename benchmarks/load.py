@@ -29,6 +29,8 @@ from cxr.settings import Settings
 from tests.desk.buckets import open_bucket
 from tests.desk.hosts import Host, Outcome, Upload, judge, known_films, open_hosts, send_all
 
+LATE_S = 5  # beyond the lease, by which a film whose reader died is to be read
+MOST_GROWTH = 5  # percent of memory
 WARM = 200  # uploads after which memory is compared
 
 
@@ -43,8 +45,9 @@ def main() -> None:
             uploads = send_all(hosts, films, options.uploads, options.clients, watch)
             seconds = time.monotonic() - began
             found = judge(uploads, Settings(instance_path=str(names[0]), **shared))
-    print(json.dumps(_figures(options, uploads, found, watch, seconds), indent=1))
-    sys.exit(bool(found.faults()))
+    figures = _figures(options, uploads, found, watch, seconds)
+    print(json.dumps(figures, indent=1))
+    sys.exit(bool(figures["faults"]))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,16 +93,22 @@ def _figures(
 ) -> dict[str, Any]:
     waits = [upload.seconds for upload in uploads]
     memory_mb = list(watch.memory_mb.values())
+    growth = round(100 * (memory_mb[-1] / memory_mb[0] - 1), 1) if memory_mb else None
+    faults = dict(found.faults())
+    if found.longest_wait_s > options.lease + LATE_S:
+        faults["longest_wait_s"] = round(found.longest_wait_s, 1)
+    if growth and growth > MOST_GROWTH and not (options.kills or options.kill_a_host):
+        faults["memory_growth_percent"] = growth
     return {
         "run": {name: getattr(options, name) for name in ("uploads", "clients", "hosts", "workers", "kills", "lease")}
         | {"kill_a_host": options.kill_a_host, "database": options.database_url.partition(":")[0] or "sqlite"}
         | {"storage": options.storage, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)},
-        "faults": found.faults(),
+        "faults": faults,
         "outcome": {**vars(found), "longest_wait_s": round(found.longest_wait_s, 1)},
         "uploads_per_s": round(len(uploads) / seconds, 1),
         "answer_ms": {"median": _ms(statistics.median(waits)), "p99": _ms(statistics.quantiles(waits, n=100)[-1])},
         "memory_mb": {str(count): round(mb) for count, mb in watch.memory_mb.items()},
-        "memory_growth_percent": round(100 * (memory_mb[-1] / memory_mb[0] - 1), 1) if memory_mb else None,
+        "memory_growth_percent": growth,
     }
 
 

@@ -48,9 +48,25 @@ def main(arguments: list[str]) -> int:
     except CxrError as error:
         print(f"cxr: {error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        print(f"cxr: {_of_database(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("cxr: stopped.", file=sys.stderr)
         return 130
+
+
+def _of_database(error: Exception) -> CxrError:
+    """What it means for people. Raises `error` itself where it is no fault of a database."""
+    if "sqlalchemy" in sys.modules:
+        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+        from cxr.desk.faults import database_fault
+
+        if isinstance(error, DBAPIError | PoolTimeout) and (fault := database_fault(error)):
+            return fault
+    raise error
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from cxr.desk.answers_views import answers_json, take_answer
 from cxr.desk.openapi import document
 from cxr.desk.tables import UNREAD
 from cxr.desk.trail import tells_of
-from cxr.desk.uploads import take_in_one
+from cxr.desk.uploads import take_in_one, wants_anyway
 from cxr.desk.views import film_json, find_film, intake, settings, taken_json
 from cxr.desk.visitors import visitor
 from cxr.errors import BadRequest
@@ -18,7 +18,7 @@ api = Blueprint("api", __name__)
 def upload() -> tuple[Response, int, dict[str, str]]:
     """One film, or a ZIP file of films: then what became of each."""
     taken = take_in_one(intake(), request, settings())
-    tells_of(taken.films)
+    tells_of(taken.films, detail="to be read anyway" if wants_anyway(request) else "")
     if taken.unpacked:
         return jsonify(taken_json(taken)), 201, {}
     (film_id,) = taken.films

@@ -38,6 +38,10 @@ def audit_rows() -> tuple[list[AuditRow], int | None]:
 
 
 def _wanted() -> Wanted:
+    """Raises BadRequest for a filter that is misspelt or there twice: passed over, it would tell of other rows."""
+    for name, values in request.args.lists():
+        if name not in (*FILTERS, "before") or len(values) != 1:
+            raise BadRequest(f"The log takes {', '.join(FILTERS)}, each once; {name[:32]!r} is too much.")
     person, film, action = (request.args.get(name, "").strip() for name in ("person", "film", "action"))
     since, until = (request.args.get(name, "") for name in ("since", "until"))
     return Wanted(person.casefold(), action, film, start_of("since", since), end_of("until", until))

@@ -119,6 +119,11 @@ def is_outside(error: Exception) -> bool:
     return isinstance(error, StorageAway | OSError | MemoryError)
 
 
+def waited_in_vain(error: Exception) -> bool:
+    """Whether the database was locked, or did not answer, for as long as anybody should wait."""
+    return isinstance(error, DBAPIError | PoolTimeout) and isinstance(database_fault(error), Busy | Away)
+
+
 def in_brief(error: BaseException) -> str:
     """What failed, and for what reason, in one line of the log."""
     chain = [error, error.__cause__] if error.__cause__ else [error]

@@ -13,7 +13,7 @@ from cxr.desk.api import api
 from cxr.desk.statistics import PERIODS, FindingFigures
 from cxr.desk.statistics_drift import FEWEST_FILMS
 from cxr.desk.statistics_queries import Counted, ModelFile, chosen_file, count, model_files
-from cxr.desk.views import intake, settings
+from cxr.desk.views import intake
 from cxr.errors import BadRequest
 from cxr.films.reasons import REASONS
 from cxr.modelfile import POINT_SETS, ModelInfo
@@ -32,7 +32,8 @@ def page() -> str:
     counted = _counted(files)
     chosen = {"model": counted.model.key, "days": counted.days} if counted else {}
     words = {"periods": PERIODS, "point_sets": POINT_SETS, "reasons": REASONS, "fewest": FEWEST_FILMS}
-    told = {"counted": counted, "chosen": chosen, "points": settings().operating_point, "charts": statistics_charts}
+    points = intake().site.now.operating_point
+    told = {"counted": counted, "chosen": chosen, "points": points, "charts": statistics_charts}
     return render_template("statistics.html", files=_by_task(files), **told, **words)
 
 

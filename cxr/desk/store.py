@@ -19,7 +19,7 @@ from cxr.desk import audit
 from cxr.desk.answers import Answers
 from cxr.desk.audit import Entry
 from cxr.desk.binding import NotBound, bind, validate_bound
-from cxr.desk.faults import StorageAway, in_brief, is_outside, told_when_full
+from cxr.desk.faults import StorageAway, in_brief, is_outside, told_when_full, waited_in_vain
 from cxr.desk.keys import add_film
 from cxr.desk.refusals import forget_refusals
 from cxr.desk.scores import keep_scores
@@ -46,7 +46,7 @@ from cxr.errors import Conflict, NotFound
 from cxr.reading.report import Report
 
 T = TypeVar("T")
-MOST_ATTEMPTS = 3  # a film that took three readers down with it is not given to a fourth
+MOST_ATTEMPTS = 6  # a film that took six readers down with it is not given to a seventh; fewer would fail bystanders
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
 HOUR_S = 3600  # bytes of a broken upload are deleted after this long
 SWEPT_AT_ONCE = 500  # hashes in one query
@@ -334,8 +334,9 @@ class Store:
                 enlist(session, row, new.patient, new.study)
                 session.flush()
                 keep()
-        except Exception:
-            self._drop_unnamed(row.sha256)
+        except Exception as error:
+            if not waited_in_vain(error):  # a sweep does it then: whoever waited need not wait again
+                self._drop_unnamed(row.sha256)
             raise
 
     def _forget(self, told: Entry, spare_reading: bool) -> FilmRow:

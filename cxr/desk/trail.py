@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 
@@ -160,5 +161,7 @@ def _record(response: Response) -> Response:
         films, detail = g.get("told_films"), g.get("told_detail", "")
         if films is None:
             films = [(request.view_args or {}).get("film_id", "")]
-        audit_log().record(*(Entry(person, action, film, detail) for film in films), quiet_s=told.quiet_s)
+        # Whoever is turned away for trying too often would fill the log.
+        quiet_s = QUIET_S if response.status_code == HTTPStatus.TOO_MANY_REQUESTS else told.quiet_s
+        audit_log().record(*(Entry(person, action, film, detail) for film in films), quiet_s=quiet_s)
     return response

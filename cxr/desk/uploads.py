@@ -73,7 +73,7 @@ def take_in_one(intake: Intake, request: Request, settings: Settings) -> Taken:
 
 
 def _take_in(intake: Intake, request: Request, parts: Sequence[FileStorage], settings: Settings) -> Taken:
-    task, anyway, key = _task(request, intake), _anyway(request), _Key.of(request)
+    task, anyway, key = _task(request, intake), wants_anyway(request), _Key.of(request)
     sent = [file for part in parts for file in _files(part, settings)]
     _validate_whole([file for file in sent if isinstance(file, Sent)], settings)
     films, refused = [], []
@@ -171,7 +171,7 @@ def _task(request: Request, intake: Intake) -> str:
     return named[0]
 
 
-def _anyway(request: Request) -> bool:
+def wants_anyway(request: Request) -> bool:
     """Whether films that the film check refuses are to be read all the same."""
     named = request.form.get(ANYWAY_FIELD, "0")
     if named not in YES_NO:

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import OpenPage, Shoot
+from tests.browser.looks import assert_accessible
 from tests.desk.desk import Desk
 from tests.desk.drawn_reports import add, report
 from tests.phantom import phantom_png
@@ -90,6 +91,7 @@ def test_the_list_fits_every_screen(open_page: OpenPage, films: list[str], shoot
     page = open_page(f"/films?sort=patient&finding={FINDING}", viewport={"width": width, "height": 900})
     shoot(page, f"worklist-{width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert_accessible(page, f"films of a patient, {width} px wide")
 
 
 def test_settings_are_saved_and_what_is_wrong_is_said_above_the_form(open_page: OpenPage, served_desk: Desk) -> None:

@@ -90,3 +90,17 @@ def test_a_log_altered_by_hand_is_named_by_its_first_broken_row(run: Run, tmp_pa
     status, _, trouble = run("audit", "verify", "--head", head)
     assert status == 1
     assert trouble == "The audit log was altered: row 2 is not as it was written. The 1 rows before are whole.\n"
+
+
+def test_a_damaged_database_is_told_in_a_sentence(run: Run, tmp_path: Path) -> None:
+    _add(run, "anna", "--admin")
+    file = tmp_path / "instance" / "desk.sqlite3"
+    with closing(sqlite3.connect(file)) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'audit'").fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    with file.open("r+b") as damaged:
+        damaged.seek((page - 1) * size)
+        damaged.write(b"\xff" * size)
+    status, _, trouble = run("audit", "verify")
+    assert status == 1
+    assert trouble == "cxr: The desk's database is damaged. Close the desk and restore its last backup.\n"

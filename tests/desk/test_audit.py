@@ -17,6 +17,7 @@ from cxr.desk.trail import AUDITED, NOT_AUDITED
 from cxr.reading.reader import Reader
 from tests.desk.department import ADMIN, CLINICIAN, PASSWORD, Department, film_form, post, sign_in
 from tests.desk.desk import Desk, open_desk
+from tests.desk.test_refused import NEGATIVE
 
 pytestmark = pytest.mark.both_databases
 
@@ -152,6 +153,13 @@ def test_each_film_of_an_upload_is_told(department: Department, film_png: bytes)
     assert [bool(film) for _, action, film in department.told() if action == "upload"] == [True, True]
 
 
+def test_that_a_film_is_to_be_read_anyway_is_told_of_its_upload(department: Department) -> None:
+    form = film_form(NEGATIVE, anyway="1")
+    film = department.client.post("/api/v1/films", data=form, headers=department.bearer()).get_json()
+    assert film["check"]["read_anyway"]
+    assert [row.detail for row in department.rows(action="upload")] == ["to be read anyway"]
+
+
 def test_what_a_program_does_is_told_under_its_persons_name(department: Department, film_png: bytes) -> None:
     headers = department.bearer()
     film = department.client.post("/api/v1/films", data=film_form(film_png), headers=headers).get_json()
@@ -220,6 +228,12 @@ def test_signing_in_and_failing_to_is_told_and_a_name_that_nobody_has_is_not(dep
     ]
 
 
+def test_whoever_tries_too_often_does_not_fill_the_log(department: Department) -> None:
+    answers = [sign_in(department.client, "nobody", "wrong").status_code for _ in range(9)]
+    assert answers.count(429) > 2
+    assert len(department.told(action="sign-in refused")) == answers.count(401)
+
+
 def test_whoever_is_turned_away_has_seen_nothing(department: Department, film_png: bytes) -> None:
     department.client.get("/films")
     department.client.get("/films/x")
@@ -278,7 +292,16 @@ def test_the_log_is_shown_page_by_page_and_filtered(department: Department, monk
 
 
 @pytest.mark.parametrize(
-    "query", ["since=yesterday", "until=2026-13-01", "before=x", "before=-1", f"before={'9' * 30}"]
+    "query",
+    [
+        "flim=f2",
+        "person=a&person=b",
+        "since=yesterday",
+        "until=2026-13-01",
+        "before=x",
+        "before=-1",
+        f"before={'9' * 30}",
+    ],
 )
 def test_a_page_of_the_log_that_cannot_be_is_told(department: Department, query: str) -> None:
     assert department.admin.get(f"/audit?{query}").status_code == 400

@@ -114,7 +114,7 @@ def test_a_film_that_takes_its_readers_down_is_given_up(tmp_path: Path, database
         assert claim and store.begin(claim, LONG_AGO_S)
     assert store.claim_stale(60) is None
     assert store.film(film_id).state == State.FAILED
-    assert "broken off 3 times" in store.film(film_id).error
+    assert f"broken off {MOST_ATTEMPTS} times" in store.film(film_id).error
     store.close()
 
 
@@ -281,7 +281,7 @@ def test_memory_that_runs_out_each_time_gives_the_film_up(
     monkeypatch.setattr(desk.reader, "read", _Away(MemoryError()))
     for _ in range(MOST_ATTEMPTS + 1):
         desk.intake.pick_up()
-    assert "broken off 3 times" in desk.intake.store.film(film_id).error
+    assert f"broken off {MOST_ATTEMPTS} times" in desk.intake.store.film(film_id).error
 
 
 # --- the housekeeper ---

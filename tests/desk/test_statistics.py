@@ -149,6 +149,10 @@ def _told(desk: Desk, **asked: str) -> Any:
     return desk.client.get("/api/v1/statistics", query_string=asked).get_json()
 
 
+def _page(desk: Desk) -> str:
+    return " ".join(desk.client.get("/statistics?days=all").text.split())
+
+
 def _rows(desk: Desk) -> int:
     with reading(desk.intake.store.engine) as session:
         return session.scalar(select(func.count()).select_from(ScoresRow)) or 0
@@ -222,11 +226,17 @@ def test_the_table_has_a_figure_in_each_row(desk: Desk, film_png: bytes) -> None
 
 def test_the_page_tells_what_the_films_amount_to(desk: Desk, film_png: bytes) -> None:
     desk.api_upload("a.png", film_png)
-    page = " ".join(desk.client.get("/statistics?days=all").text.split())
+    page = _page(desk)
     assert "<dt>read</dt><dd>1</dd>" in page
     assert "Nothing is said of any finding: that takes 100 films that were read" in page
     assert 'aria-label="Films by day: 1 read, 0 refused, at most 1 at once"' in page
     assert "style=" not in page
+
+
+def test_shares_go_by_the_operating_points_that_the_settings_page_chose(desk: Desk, film_png: bytes) -> None:
+    desk.api_upload("a.png", film_png)
+    desk.client.put("/api/v1/settings", json={"operating_point": "sensitivity90"})
+    assert "sensitivity 0.90, by which findings count as above" in _page(desk)
 
 
 @pytest.mark.parametrize("asked", [
