@@ -47,7 +47,7 @@ class Load:
 
 
 def main() -> None:
-    options = _options()
+    options = parser().parse_args()
     if options.work_ms:
         work, loads = np.array([options.work_ms / 1e3]), list[Load]()
     else:
@@ -61,7 +61,7 @@ def main() -> None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def _options() -> argparse.Namespace:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="numbers of gunicorn workers")
     parser.add_argument("--loads", type=float, nargs="+", default=[0.4, 0.7], help="shares of what the cores can do")
@@ -69,7 +69,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--films", type=Path, help="folder with a PNG film to upload (default: a drawn phantom)")
     parser.add_argument("--work-ms", type=float, help="work of a film on one core; then nothing is measured")
     parser.add_argument("--json", type=Path, help="file for the figures")
-    return parser.parse_args()
+    return parser
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from benchmarks.__main__ import parser as benchmarks_parser
+from benchmarks.growth import parser as growth_parser
 from cxr import cli
 from cxr.cli import COMMANDS
 from cxr.learning import check_command, remote_command, testing_command, training_command
@@ -87,6 +88,8 @@ def _or_placeholder(type_of: Any) -> Callable[[str], Any]:
 def _parser(command: str) -> argparse.ArgumentParser:
     if command == "python -m cxr":
         return cli.parser()
+    if command == "python -m benchmarks.growth":
+        return growth_parser()
     if command == "python -m benchmarks":
         return benchmarks_parser()
     if command == "remote.py":
@@ -106,7 +109,8 @@ def _command_lines(text: str) -> Iterator[tuple[str, str]]:
     before = ""
     for line in text.splitlines():
         for command, arguments in re.findall(
-            r"\b((?:train|test|remote|Model_Training/film_check)\.py|python -m (?:cxr|benchmarks))\b([^`|&>#]*)", line
+            r"\b((?:train|test|remote|Model_Training/film_check)\.py|python -m (?:cxr|benchmarks(?:\.growth)?))\b([^`|&>#]*)",
+            line,
         ):
             before = command
             yield command, arguments
