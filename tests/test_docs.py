@@ -101,6 +101,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return parser
 
 
+COMMANDS = r"(?:train|test|remote|Model_Training/film_check)\.py|python -m (?:cxr|benchmarks(?:\.growth)?)"
+
+
 def _command_lines(text: str) -> Iterator[tuple[str, str]]:
     """(command, its arguments) of every line of a document, in code or in prose."""
     text = re.sub(r"\\\n\s*", " ", text)
@@ -108,10 +111,7 @@ def _command_lines(text: str) -> Iterator[tuple[str, str]]:
     text = text.replace('"${FLAGS[@]}"', flags.group(1) if flags else "")
     before = ""
     for line in text.splitlines():
-        for command, arguments in re.findall(
-            r"\b((?:train|test|remote|Model_Training/film_check)\.py|python -m (?:cxr|benchmarks(?:\.growth)?))\b([^`|&>#]*)",
-            line,
-        ):
+        for command, arguments in re.findall(rf"\b({COMMANDS})\b([^`|&>#]*)", line):
             before = command
             yield command, arguments
         if re.match(r"    \.\.\. --", line):  # the line before with other flags
