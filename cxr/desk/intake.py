@@ -59,7 +59,7 @@ class Intake:
         self.limits = Limits.of(settings)
         self._lease_s = settings.lease_s
         self._faults, self._unscrubbed = FaultLog(log), False
-        # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work.
+        # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work; the housekeeper adds one.
         reads_at_once = max(1, settings.reads_at_once)
         self._slots = threading.BoundedSemaphore(reads_at_once)
         self._most_waiting = settings.max_waiting
@@ -151,15 +151,15 @@ class Intake:
         """Read the films whose lease ran out, here or in a process that died; how many.
 
         Films of a task that is not served here wait for a desk that serves it, and those whose model cannot be loaded
-        until the lease that is taken here runs out.
+        until the lease that is taken here runs out. They need no slot, for which uploads would keep them waiting: they
+        are read one by one.
         """
         count, served = 0, tuple(self.readers.tasks)
         while not self._closed.is_set():
-            with self._slots:  # before the claim, whose lease must not run out while the film waits here
-                claim = self.store.claim_stale(self._lease_s, served)
-                if claim is None:
-                    break
-                count += self._read_again(claim)
+            claim = self.store.claim_stale(self._lease_s, served)
+            if claim is None:
+                break
+            count += self._read_again(claim)
             if self._faults.lasts(READING):
                 break  # what keeps one film waiting keeps all, and the other chores have their turn
         return count
