@@ -4,6 +4,7 @@ from flask import Blueprint, Response, render_template, request
 
 from cxr.desk.audit import AuditLog, AuditRow, Wanted, to_csv
 from cxr.desk.days import end_of, start_of
+from cxr.desk.forms import validate_parameters
 from cxr.desk.trail import AUDITED, audit_log
 from cxr.desk.visitors import validate_admin
 from cxr.errors import BadRequest
@@ -39,9 +40,7 @@ def audit_rows() -> tuple[list[AuditRow], int | None]:
 
 def _wanted() -> Wanted:
     """Raises BadRequest for a filter that is misspelt or there twice: passed over, it would tell of other rows."""
-    for name, values in request.args.lists():
-        if name not in (*FILTERS, "before") or len(values) != 1:
-            raise BadRequest(f"The log takes {', '.join(FILTERS)}, each once; {name[:32]!r} is too much.")
+    validate_parameters("The log takes", (*FILTERS, "before"))
     person, film, action = (request.args.get(name, "").strip() for name in ("person", "film", "action"))
     since, until = (request.args.get(name, "") for name in ("since", "until"))
     return Wanted(person.casefold(), action, film, start_of("since", since), end_of("until", until))

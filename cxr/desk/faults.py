@@ -43,7 +43,7 @@ class Away(CxrError):
 
 
 class StorageAway(CxrError):
-    """The bucket does not answer, or refuses."""
+    """The bucket does not answer, or refuses, or nothing is mounted where the folder of films was."""
 
     status, retry_after_s = 503, 5
 

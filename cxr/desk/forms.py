@@ -1,5 +1,6 @@
 """The fields of a form, or of a program's JSON, each there once and none that nobody asked for."""
 
+from collections.abc import Collection
 from typing import Any
 
 from flask import request
@@ -57,3 +58,10 @@ def _only(name: str, values: list[str]) -> str:
     if len(values[0]) > LONGEST_FIELD:
         raise BadRequest(f"The field {name} is longer than {LONGEST_FIELD} characters; shorten it.")
     return values[0]
+
+
+def validate_parameters(subject: str, known: Collection[str]) -> None:
+    """Raises BadRequest for a parameter of the address that is misspelt or there twice. `subject`: "The log takes"."""
+    for name, values in request.args.lists():
+        if name not in known or len(values) != 1:
+            raise BadRequest(f"{subject} {', '.join(known)}, each once; {name[:32]!r} is too much.")

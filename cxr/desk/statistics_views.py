@@ -10,6 +10,7 @@ from flask import Blueprint, Response, jsonify, render_template, request, url_fo
 from cxr.cards.measured import plain
 from cxr.desk import statistics_charts
 from cxr.desk.api import api
+from cxr.desk.forms import validate_parameters
 from cxr.desk.statistics import PERIODS, FindingFigures
 from cxr.desk.statistics_drift import FEWEST_FILMS
 from cxr.desk.statistics_queries import Counted, ModelFile, chosen_file, count, model_files
@@ -64,9 +65,7 @@ def statistics_csv() -> Response:
 
 def _counted(files: list[ModelFile]) -> Counted | None:
     """Raises BadRequest for a parameter that is misspelt or there twice: passed over, it would tell of other films."""
-    for name, values in request.args.lists():
-        if name not in PARAMETERS or len(values) != 1:
-            raise BadRequest(f"The statistics take {' and '.join(PARAMETERS)}, each once; {name[:32]!r} is too much.")
+    validate_parameters("The statistics take", PARAMETERS)
     days = _days()
     file = chosen_file(files, request.args.get("model", ""), intake().readers.default)
     return count(intake().store.engine, file, days, _served(file)) if file else None
