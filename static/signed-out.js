@@ -1,4 +1,4 @@
-// What a script does when the desk says that the session has ended.
+// What a script does when the desk says that the session has ended, or that the page is from an earlier one.
 
 /** The session has ended; `address` is where to sign in. */
 export class SignedOut extends Error {
@@ -13,6 +13,20 @@ export async function validateSignedIn(answer) {
   if (answer.status !== 401) return;
   const told = await answer.json().catch(() => ({})); // a HEAD has no more to say
   throw new SignedOut(told.error, told.sign_in ?? "/sign-in");
+}
+
+/** The page is from a session that was replaced in another tab; its forms have been renewed, so that they can be sent again. */
+export class Replaced extends Error {
+  constructor() {
+    super("Somebody signed in anew in another tab.");
+  }
+}
+
+/** Throws Replaced for an answer that brings a new token; `told` is its JSON. */
+export function validateNotReplaced(told) {
+  if (!told?.csrf_token) return;
+  for (const field of document.getElementsByName("csrf_token")) field.value = told.csrf_token;
+  throw new Replaced();
 }
 
 /** Words and a link: whoever signs in beside this page loses nothing of it. */

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, make_response, render_template
 from flask.json.provider import DefaultJSONProvider
-from flask_wtf.csrf import CSRFError
+from flask_wtf.csrf import CSRFError, generate_csrf
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -137,7 +137,9 @@ def answer_error(error: Exception) -> AnyResponse:
         error = g.halfway
         status, sentence = _describe(error)
     if wants_json():
-        response: Response = jsonify(error=sentence, status=status)
+        # Who may read this answer may also have a page with a new token: the script of an old page goes on with it.
+        renewed = {"csrf_token": generate_csrf()} if isinstance(error, CSRFError) else {}
+        response: Response = jsonify(error=sentence, status=status, **renewed)
     else:
         response = make_response(render_template("error.html", sentence=sentence, status=status))
     response.status_code = status

@@ -1,6 +1,6 @@
 // Saves each answer as soon as it is given, says so, and keeps what could not be saved until it can.
 
-import { SignedOut, signInBeside, validateSignedIn } from "../signed-out.js";
+import { SignedOut, signInBeside, validateNotReplaced, validateSignedIn } from "../signed-out.js";
 import { Gone } from "../viewer/pixels.js";
 
 const forms = [...document.querySelectorAll("form.answer")];
@@ -40,6 +40,7 @@ async function send(form, body) {
   await validateSignedIn(answer);
   const told = await answer.json().catch(() => ({}));
   if (answer.status === 404) throw new Gone(told.error);
+  validateNotReplaced(told);
   throw new Error(told.error ?? `The desk answered with HTTP ${answer.status}.`);
 }
 

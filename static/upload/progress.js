@@ -73,8 +73,8 @@ class Row {
     this.outcome.textContent = sentence;
   }
 
-  offerRetry(again) {
-    this.#offer(again, "The connection was lost, and did not come back. ");
+  offerRetry(sentence, again) {
+    this.#offer(again, `${sentence} `);
   }
 
   /** The file stays here while somebody signs in beside this page. */

@@ -1,6 +1,6 @@
 // The films that wait to be sent, a few at a time.
 
-import { SignedOut } from "../signed-out.js";
+import { Replaced, SignedOut } from "../signed-out.js";
 import { Lost, newKey, send } from "./send.js";
 
 const AT_ONCE = 2; // the desk reads two films at a time
@@ -47,7 +47,7 @@ export class Queue {
       row.finish(outcome);
       this.single = outcome.films[0]?.links.page ?? "";
     } catch (problem) {
-      if (problem instanceof Lost || problem instanceof SignedOut) this.#strand(item, problem);
+      if ([Lost, SignedOut, Replaced].some((kind) => problem instanceof kind)) this.#strand(item, problem);
       else row.refuse(problem.message);
     }
   }
@@ -55,8 +55,8 @@ export class Queue {
   #strand(item, problem) {
     this.stranded += 1;
     const again = () => this.#again(item);
-    if (problem instanceof Lost) item.row.offerRetry(again);
-    else item.row.offerSignIn(problem.address, again);
+    if (problem instanceof SignedOut) item.row.offerSignIn(problem.address, again);
+    else item.row.offerRetry(problem.message, again);
   }
 
   #again(item) {

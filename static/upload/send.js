@@ -1,6 +1,6 @@
 // One file to the desk. A lost connection is tried again, with the same key, so that the desk takes the film in once.
 
-import { SignedOut, validateSignedIn } from "../signed-out.js";
+import { SignedOut, validateNotReplaced, validateSignedIn } from "../signed-out.js";
 
 const PAUSES_S = [1, 3, 8, 20]; // after a lost connection
 const BUSY_S = 5; // where a busy desk does not say how long
@@ -28,7 +28,8 @@ export function newKey() {
  * Sends a form; the desk's answer {films, refused, links}, whose films are all read.
  * `tell` is called with a share from 0 to 1, or with a sentence on what is being waited for; `silent` when the desk has
  * all and does not answer, with a function that sends it again. The key makes that safe.
- * Throws Lost when the connection stays lost, SignedOut when the session has ended, Error with the desk's sentence when it refuses.
+ * Throws Lost when the connection stays lost, SignedOut when the session has ended, Replaced when another took its place,
+ * Error with the desk's sentence when it refuses.
  */
 export async function send(address, fields, key, tell, silent) {
   let lost = 0;
@@ -44,6 +45,8 @@ export async function send(address, fields, key, tell, silent) {
         const count = `${lost + 1} of ${PAUSES_S.length}`;
         await pause(PAUSES_S[lost], (left) => tell(null, `The connection was lost. Trying again in ${left} s (${count}).`));
         lost += 1;
+      } else if (problem instanceof Lost) {
+        throw new Lost("The connection was lost, and did not come back.");
       } else throw problem;
     }
   }
@@ -95,6 +98,7 @@ async function answer(request) {
   if (status === 429 || status === 503) throw new Busy(secondsOf(request.getResponseHeader("Retry-After")));
   if (status === 502 || status === 504) throw new Lost("The connection was lost."); // by a proxy, behind which is the desk
   if (status === 401 && response?.sign_in) throw new SignedOut(response.error, response.sign_in);
+  validateNotReplaced(response);
   if (response?.films) return response;
   throw new Error(response?.error ?? `The desk answered with HTTP ${status}; try again.`);
 }

@@ -142,6 +142,33 @@ def test_a_session_that_ends_while_a_film_is_looked_at_costs_nothing(
     context.close()
 
 
+def test_a_page_from_before_somebody_signed_in_anew_goes_on_at_a_click(
+    browser: Browser, address: str, department: Department
+) -> None:
+    film_id = department.intake.take_in(phantom_png(256), "a.png", "upload")
+    context = browser.new_context(base_url=address)  # not by open_page: browsers log requests that are refused
+    film, upload, other = context.new_page(), context.new_page(), context.new_page()
+    film.goto(f"/films/{film_id}?finding=Mass")
+    _sign_in(film)
+    expect(film.get_by_role("heading", name="a.png")).to_be_visible()
+    upload.goto("/")
+    other.goto("/account")
+    other.get_by_role("button", name="Sign out").click()
+    _sign_in(other)
+    expect(other.get_by_role("heading", name="Read a chest film")).to_be_visible()
+    upload.set_input_files("#film", {"name": "b.png", "mimeType": "image/png", "buffer": phantom_png(257)})
+    expect(upload.locator(".uploads .problem")).to_contain_text("Somebody signed in anew in another tab.")
+    upload.get_by_role("button", name="Try again").click()
+    upload.wait_for_url("**/films/*")
+    form = film.locator("[data-label=Mass] + form")
+    form.get_by_role("button", name="Disagree").click()
+    expect(form.locator(".state")).to_have_text("Not saved. Somebody signed in anew in another tab. Try again")
+    form.get_by_role("button", name="Try again").click()
+    expect(form.locator(".state")).to_have_text("Saved")
+    assert [answer.verdict for answer in department.intake.store.answers.history(film_id)] == ["disagree"]
+    context.close()
+
+
 def _end_sessions(department: Department) -> None:
     with writing(department.intake.store.engine) as session:
         session.execute(sa.delete(SignIn))
