@@ -1,3 +1,3 @@
 """cxr: a chest X-ray reading desk. Research and education only; not a medical device."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -51,7 +51,7 @@ WINGS = {
         "answers", "keys", "scores", "store", "instance", "backup", "heatmap_files", "retention",
         "site_settings", "pictures", "intake", "zips", "uploads", "views", "forms", "cards", "site_settings_values",
         "looks", "answers_views", "worklist_query", "film_report", "pages", "viewing", "openapi", "api", "api_parts",
-        "worklist_csv", "worklist_pages", "worklist_api", "site_settings_pages",
+        "worklist_csv", "worklist_chosen", "worklist_pages", "worklist_api", "site_settings_pages",
         "film_report_pdf", "film_report_views", "statistics_drift", "statistics", "statistics_queries",
         "statistics_charts", "statistics_views", "people_pages", "audit_pages", "api_people", "door", "app", "serve",
     ),

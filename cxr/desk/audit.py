@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Index, String, select, text
@@ -161,10 +162,11 @@ def append(session: Session, entries: Iterable[Entry]) -> None:
 
 
 def to_csv(rows: Iterable[AuditRow]) -> Iterator[str]:
-    """Lines of a table. Times as seconds, as they were hashed."""
-    yield _csv_line(COLUMNS)
+    """Lines of a table: the columns as they were hashed, and the time as people read it."""
+    yield _csv_line([*COLUMNS, "time"])
     for row in rows:
-        yield _csv_line([getattr(row, column) for column in COLUMNS])
+        time_utc = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="seconds")
+        yield _csv_line([*(getattr(row, column) for column in COLUMNS), time_utc])
 
 
 def _csv_line(cells: Iterable[Any]) -> str:

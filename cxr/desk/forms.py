@@ -9,6 +9,7 @@ from cxr.desk.people_tables import Role
 from cxr.errors import BadRequest
 
 LONGEST_FIELD = 1024
+KINDS = {str: "text", int: "whole number", list: "list"}  # of fields in JSON, in words
 
 
 def fields(*names: str, many: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -27,7 +28,7 @@ def json_fields(**kinds: type) -> tuple[Any, ...]:
         raise BadRequest(f"Send a JSON object with just these fields: {', '.join(kinds)}.")
     for name, kind in kinds.items():
         if type(sent[name]) is not kind:
-            raise BadRequest(f"The field {name} is no {'text' if kind is str else 'whole number'}.")
+            raise BadRequest(f"The field {name} is no {KINDS[kind]}.")
     return tuple(sent[name] for name in kinds)
 
 

@@ -40,6 +40,13 @@ OPERATIONS = {
         "All films of a list as a table, with the probability of every label", "text/csv", asks=FILTERS,
         refuses=(400, 404),
     ),
+    "api.chosen_films_table": Operation(
+        "Films that are named, at most 1000, as a table", "text/csv", takes="ChosenFilms", refuses=(400,)
+    ),
+    "api.delete_chosen": Operation(
+        "Delete films that are named, at most 500; names those that were there", "Deleted", takes="ChosenFilms",
+        refuses=(400,),
+    ),
     "api.search": Operation(
         "A word for a text that is searched for, valid for 12 hours: addresses are logged, and names of patients must "
         "not stand there", "Search", 201, takes="NewSearch", refuses=(400,),

@@ -45,7 +45,7 @@ def change() -> AnyResponse:
     given = fields(*PLAIN, many=(CONFIRMED,))
     sent: dict[str, Any] = dict(zip(PLAIN, (text.strip() or None for text in given), strict=True))
     if sent[DAYS] is not None:
-        sent[DAYS] = count("The number of days", sent[DAYS])
+        sent[DAYS] = count("The number of days that films are kept", sent[DAYS])
     wanted = validated(sent, intake().readers)
     days = _site().environment.keep_days if wanted[DAYS] is None else wanted[DAYS]
     doomed = _doomed(days)

@@ -23,10 +23,10 @@ def weight_titles(readers: Readers) -> dict[str, str]:
 def validated(sent: Mapping[str, Any], readers: Readers) -> dict[str, Any]:
     """The settings in `sent`, by name, as they are stored; None: back to the environment's. Raises BadRequest."""
     checks: dict[str, Callable[[Any], Any]] = {
-        TASK: lambda value: _one_of(TASK, value, tuple(readers.tasks)),
-        POINTS: lambda value: _one_of(POINTS, value, tuple(POINT_SETS)),
-        THEME: lambda value: _one_of(THEME, value, tuple(THEMES)),
-        DAYS: lambda value: _whole(DAYS, value, LONGEST_DAYS),
+        TASK: lambda value: _one_of("The task of uploads (default_task)", value, tuple(readers.tasks)),
+        POINTS: lambda value: _one_of("The set of operating points (operating_point)", value, tuple(POINT_SETS)),
+        THEME: lambda value: _one_of("The theme", value, tuple(THEMES)),
+        DAYS: lambda value: _whole("The number of days that films are kept (keep_days)", value, LONGEST_DAYS),
         WEIGHTS: lambda value: _weights(value, list(weight_titles(readers))),
     }
     if stray := sorted(set(sent) - set(checks)):
@@ -97,5 +97,5 @@ def _weights(value: Any, known: list[str]) -> dict[str, int]:
         raise BadRequest(f"{WEIGHTS} is not an object of labels and numbers.")
     if stray := sorted(set(map(str, value)) - set(known)):
         raise BadRequest(f"There is no finding {stray[0][:32]!r} here to weigh; there are {', '.join(known)}.")
-    weights = {label: _whole(f"the weight of {label}", weight, MOST) for label, weight in value.items()}
+    weights = {label: _whole(f"The weight of {label}", weight, MOST) for label, weight in value.items()}
     return {label: weight for label, weight in weights.items() if weight != DEFAULT_WEIGHTS.get(label, ORDINARY)}

@@ -5,9 +5,11 @@ from typing import Any
 from flask import Response, request, url_for
 
 from cxr.desk.api import api
+from cxr.desk.forms import json_fields
 from cxr.desk.views import film_summary, intake
 from cxr.desk.visitors import visitor
-from cxr.desk.worklist import Line
+from cxr.desk.worklist import Line, Wanted
+from cxr.desk.worklist_chosen import MOST_CHOSEN, MOST_DELETED, delete_films, validate_number
 from cxr.desk.worklist_csv import table_of
 from cxr.desk.worklist_query import chosen, searches
 from cxr.errors import BadRequest
@@ -27,6 +29,16 @@ def films() -> dict[str, Any]:
 @api.get("/api/v1/films.csv")
 def films_table() -> Response:
     return table_of(chosen(request.args, sort="date").wanted)
+
+
+@api.post("/api/v1/films.csv")
+def chosen_films_table() -> Response:
+    return table_of(Wanted(sort="date", films=_chosen_films(MOST_CHOSEN)))
+
+
+@api.post("/api/v1/films/delete")
+def delete_chosen() -> dict[str, list[str]]:
+    return {"deleted": delete_films(_chosen_films(MOST_DELETED))}
 
 
 @api.post("/api/v1/searches")
@@ -50,6 +62,14 @@ def line_json(line: Line) -> dict[str, Any]:
         "answered_by": list(line.answered_by),
     }
     return film_summary(line.film) | listed
+
+
+def _chosen_films(most: int) -> tuple[str, ...]:
+    (film_ids,) = json_fields(films=list)
+    if not all(isinstance(film_id, str) for film_id in film_ids):
+        raise BadRequest('films is a list of ids, e.g. {"films": ["ID", "ID"]}.')
+    validate_number(film_ids, most)
+    return tuple(film_ids)
 
 
 def _limit(text: str) -> int:

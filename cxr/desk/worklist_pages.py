@@ -7,24 +7,23 @@ from math import inf, isfinite
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import g, has_request_context, redirect, render_template, request, url_for
+from flask import flash, has_request_context, redirect, render_template, request, url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as AnyResponse
 
-from cxr.desk.faults import DeletedInPart
 from cxr.desk.forms import fields
 from cxr.desk.pages import pages
 from cxr.desk.refusals import refusals_of
 from cxr.desk.views import intake, settings
 from cxr.desk.visitors import visitor
 from cxr.desk.worklist import ANYBODY, NOBODY, Wanted
+from cxr.desk.worklist_chosen import MOST_CHOSEN, MOST_DELETED, delete_films, validate_number
 from cxr.desk.worklist_csv import table_of
 from cxr.desk.worklist_query import AT, FILTERS, LIST, STATES, Chosen, chosen, searches
-from cxr.errors import BadRequest, NotFound
+from cxr.errors import BadRequest
 
 PAGE_SIZE = 50
-MOST_DELETED = 500  # in one request, so that it ends before a browser or a proxy gives up
-MOST_CHOSEN = 1000  # more than any page shows
+DELETED = "deleted"  # what is told once, on the page that follows
 ACTIONS = ("csv", "delete")
 SCOPES = ("chosen", "all")
 FILM_PAGE = ("pages.film", "pages.delete", "pages.read_anyway", "answers.answer", "answers.answered_by")
@@ -32,7 +31,7 @@ FILM_PAGE = ("pages.film", "pages.delete", "pages.read_anyway", "answers.answer"
 
 @pages.get("/films")
 def films() -> str:
-    asked = chosen(request.args, "before", "deleted")
+    asked = chosen(request.args, "before")
     upload = asked.given.get("upload", "")
     size = settings().max_request_films if upload else PAGE_SIZE
     worklist = intake().store.worklist
@@ -40,7 +39,6 @@ def films() -> str:
         "page": worklist.page(asked.wanted, size, request.args.get("before", "")),
         "count": worklist.count(asked.wanted),
         "refusals": refusals_of(intake().store.engine, upload) if upload else [],
-        "deleted": request.args.get("deleted", type=int),
         "answerers": worklist.answerers(),
         "without_reading": {} if asked.filters or asked.text else worklist.without_reading(),
     }
@@ -66,9 +64,8 @@ def act_on_films() -> AnyResponse:
     if action == "csv":
         return table_of(wanted)
     gone = [line.film.id for line in intake().store.worklist.page(wanted, MOST_DELETED).lines]
-    g.halfway = DeletedInPart()
-    deleted = [film_id for film_id in gone if _deleted(film_id)]
-    return redirect(url_for("pages.films", **asked.but(deleted=str(len(deleted)))), 303)
+    flash(str(len(delete_films(gone))), DELETED)
+    return redirect(url_for("pages.films", **asked.but()), 303)
 
 
 @pages.app_url_defaults
@@ -105,8 +102,7 @@ def _validated_action() -> tuple[str, Chosen, Wanted]:
         raise BadRequest(f"{len(ids)} films are ticked, and all of the list are asked for; take one or the other.")
     if scope == "all":  # films that came after the page was shown were not meant
         return action, asked, replace(asked.wanted, until=min(_moment(shown_at), asked.wanted.until or inf))
-    if not 0 < len(ids) <= MOST_CHOSEN:
-        raise BadRequest(f"{len(ids)} films were chosen; tick some, {MOST_CHOSEN} at most, or take all of the list.")
+    validate_number(ids, MOST_CHOSEN)
     return action, asked, Wanted(sort=asked.wanted.sort, films=ids)
 
 
@@ -116,10 +112,3 @@ def _moment(text: str) -> float:
         if isfinite(moment := float(text)):
             return moment
     raise BadRequest("The form does not say when its page was shown; reload the page.")
-
-
-def _deleted(film_id: str) -> bool:
-    with suppress(NotFound):  # somebody else was faster
-        intake().delete(film_id, visitor().name)
-        return True
-    return False

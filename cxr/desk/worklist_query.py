@@ -65,8 +65,9 @@ def chosen(args: MultiDict[str, str], *beside: str, sort: str = "urgency") -> Ch
         BadRequest: a parameter is unknown, there twice, too long, or has no such value.
         NotFound: the search was forgotten, or is somebody else's.
     """
-    given = {name: _only(name, values) for name, values in args.lists() if name not in beside}
-    given = {name: value for name, value in given.items() if value}
+    sent = {name: _only(name, values) for name, values in args.lists()}
+    asked = {name: _validated(name, value) for name, value in sent.items() if name not in beside}
+    given = {name: value for name, value in asked.items() if value}
     for name, known in CHOICES.items():
         _validate(name, given.get(name, known[0]), known)
     text = searches().text(given["search"], visitor().name) if "search" in given else ""
@@ -101,13 +102,17 @@ def _wanted(given: dict[str, str], text: str) -> Wanted:
 
 
 def _only(name: str, values: list[str]) -> str:
+    if len(values) != 1:
+        raise BadRequest(f"The parameter {name[:32]} is there {len(values)} times; send it once.")
+    return values[0].strip()
+
+
+def _validated(name: str, value: str) -> str:
     if name not in PARAMETERS:
         raise BadRequest(f"The list has no parameter {name[:32]!r}; it knows {', '.join(PARAMETERS)}.")
-    if len(values) != 1:
-        raise BadRequest(f"The parameter {name} is there {len(values)} times; send it once.")
-    if len(values[0]) > LONGEST:
+    if len(value) > LONGEST:
         raise BadRequest(f"The parameter {name} is longer than {LONGEST} characters; shorten it.")
-    return values[0].strip()
+    return value
 
 
 def _validate(name: str, value: str, known: tuple[str, ...]) -> None:

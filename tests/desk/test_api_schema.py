@@ -12,6 +12,7 @@ from schemathesis import BaseSchema, Case, GenerationMode, checks
 
 from cxr.desk.openapi import OPERATIONS, path_of
 from cxr.reading.reader import Reader
+from tests.desk.department import ADMIN, CLINICIAN, Department, film_form, open_department
 from tests.desk.desk import Desk, open_desk
 from tests.phantom import phantom_png
 
@@ -23,9 +24,9 @@ CHECKS = [
     checks.response_headers_conformance,
 ]
 EXAMPLES = 12  # of each operation and mode; about a minute in all
+FEW = 3  # of each operation and token
 KEPT = ("delete",)  # operations that would take the film away from the others
 bounded = settings(
-    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
@@ -34,13 +35,35 @@ bounded = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, reader: Reader) -> Iterator[Desk]:
-    """A local desk, where everybody is an admin; with passwords that are quickly hashed."""
+@pytest.fixture(scope="module", autouse=True)
+def _quick_hashes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cxr.desk.people._hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-        with open_desk(tmp_path_factory.mktemp("schema"), reader) as desk:
-            yield desk
+        yield
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, reader: Reader) -> Iterator[Desk]:
+    """A local desk, where everybody is an admin."""
+    with open_desk(tmp_path_factory.mktemp("schema"), reader) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, reader: Reader) -> Iterator[Department]:
+    with open_department(tmp_path_factory.mktemp("shared"), reader) as department:
+        yield department
+
+
+@pytest.fixture(scope="module")
+def bearers(shared: Department) -> dict[str, dict[str, str]]:
+    return {name: shared.bearer(name) for name in (ADMIN, CLINICIAN)}
+
+
+@pytest.fixture(scope="module")
+def shared_film_id(shared: Department, bearers: dict[str, dict[str, str]]) -> str:
+    answer = shared.client.post("/api/v1/films", data=film_form(phantom_png(160)), headers=bearers[CLINICIAN])
+    return str(answer.get_json()["id"])
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +81,42 @@ def schema(served: Desk) -> BaseSchema:
 def test_answers_are_as_documented(
     served: Desk, schema: BaseSchema, film_id: str, endpoint: str, mode: GenerationMode
 ) -> None:
-    path, method = _route(served.app, endpoint)
-    operation = schema[path][method]
-
-    @bounded
-    @given(operation.as_strategy(generation_mode=mode))
-    def send(case: Case) -> None:
-        if "film_id" in case.path_parameters and mode.is_positive and endpoint.partition(".")[2] not in KEPT:
-            case.path_parameters["film_id"] = film_id
-        case.call_and_validate(checks=CHECKS)
-
     try:
-        send()
+        _send(schema, served.app, endpoint, film_id, mode, EXAMPLES)
     except Unsatisfiable:
         assert mode.is_negative  # any text is a film's id, and a finding's name
         pytest.skip("nothing can be sent that the document forbids")
+
+
+@pytest.mark.parametrize("name", [ADMIN, CLINICIAN])
+@pytest.mark.parametrize("endpoint", OPERATIONS)
+def test_answers_to_tokens_are_as_documented(
+    shared: Department, bearers: dict[str, dict[str, str]], shared_film_id: str, endpoint: str, name: str
+) -> None:
+    """A token may do less than a person, and a clinician less than an admin."""
+    schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", shared.app, headers=bearers[name])
+    _send(schema, shared.app, endpoint, shared_film_id, GenerationMode.POSITIVE, FEW, bearers[name])
+
+
+def _send(
+    schema: BaseSchema,
+    app: Flask,
+    endpoint: str,
+    film_id: str,
+    mode: GenerationMode,
+    examples: int,
+    headers: dict[str, str] | None = None,
+) -> None:
+    path, method = _route(app, endpoint)
+
+    @settings(bounded, max_examples=examples)
+    @given(schema[path][method].as_strategy(generation_mode=mode))
+    def send(case: Case) -> None:
+        if "film_id" in case.path_parameters and mode.is_positive and endpoint.partition(".")[2] not in KEPT:
+            case.path_parameters["film_id"] = film_id
+        case.call_and_validate(checks=CHECKS, headers=headers)
+
+    send()
 
 
 def _route(app: Flask, endpoint: str) -> tuple[str, str]:

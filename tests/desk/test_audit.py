@@ -1,9 +1,12 @@
 """Everything that concerns a film or a person is told, and what was told stays."""
 
+import csv
+import io
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -212,7 +215,18 @@ def test_an_answer_stands_under_the_name_of_the_account_and_is_told(department: 
 def test_the_local_desk_tells_too(desk: Desk, film_png: bytes) -> None:
     film_id = desk.api_upload("a.png", film_png).get_json()["id"]
     assert f"{film_id}</code>" in desk.client.get("/audit").text
-    assert ",local,upload," in desk.client.get("/audit.csv").text
+    row = next(csv.DictReader(io.StringIO(desk.client.get("/audit.csv?action=upload").text)))
+    assert (row["person"], row["film_id"]) == ("local", film_id)
+    assert datetime.fromisoformat(row["time"]).timestamp() == int(float(row["at"]))
+
+
+def test_a_program_that_looks_at_thumbnails_alone_is_told(department: Department, film_png: bytes) -> None:
+    department.client = department.admin
+    film_id = department.upload(("a.png", film_png)).location.rpartition("/")[2]
+    bearer = department.bearer()
+    for _ in range(2):
+        department.app.test_client().get(f"/api/v1/films/{film_id}/thumbnail.jpg", headers=bearer)
+    assert department.told(person=CLINICIAN, action="see") == [(CLINICIAN, "see", film_id)]
 
 
 def test_signing_in_and_failing_to_is_told_and_a_name_that_nobody_has_is_not(department: Department) -> None:

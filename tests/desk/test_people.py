@@ -133,6 +133,14 @@ def test_a_name_or_a_password_that_cannot_be_used_is_told(
         department.people.add(name, password, Role.CLINICIAN)
 
 
+def test_a_refused_form_keeps_the_name_and_not_the_passwords(department: Department) -> None:
+    typed = {"name": "carl", "role": "admin", "password": "one good password", "again": "another good one"}
+    page = post(department.admin, "/people", **typed).text
+    assert 'value="carl"' in page and '<option value="admin" selected>' in page and "good" not in page
+    assert 'value="carl"' in sign_in(department.client, "carl", "one good password").text
+    assert 'value="archive"' in post(department.admin, "/account/tokens", name="archive", days="0").text
+
+
 def test_names_that_look_the_same_are_the_same_and_need_not_be_latin(department: Department) -> None:
     department.people.add("Мария", PASSWORD, Role.CLINICIAN)
     assert department.people.named("МАРИЯ").name == "мария"

@@ -244,6 +244,15 @@ def test_a_wrong_form_changes_nothing(desk: Desk, fields: dict[str, Any]) -> Non
     assert _put(desk)["set_here"] == []
 
 
+def test_a_refused_form_keeps_what_was_typed(desk: Desk) -> None:
+    fields = {**PLAIN, "theme": "dim", "keep_days": '99999"><script>'}
+    page = desk.client.post("/settings", data={"csrf_token": desk.token(), **fields}).text
+    assert 'value="99999&#34;&gt;&lt;script&gt;"' in page
+    assert '<option value="dim" selected>' in page
+    assert "The number of days that films are kept is no whole number" in page
+    assert 'value="99999"' not in desk.client.get("/settings").text
+
+
 def test_settings_are_for_admins(department: Department) -> None:
     bearer = department.bearer()
     assert department.clinician.get("/settings").status_code == 403

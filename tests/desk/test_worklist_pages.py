@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from html import unescape
+from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
@@ -139,8 +140,9 @@ def test_a_list_that_ends_behind_a_deleted_film_leads_to_its_beginning(desk: Des
 def test_chosen_films_are_deleted_and_others_stay(desk: Desk) -> None:
     one, two, three = (add(desk.intake.store, name, report(Mass=0.9)) for name in ("1", "2", "3"))
     answer = _act(desk, one, two, "0" * 20, action="delete", list="sort=date")
-    assert answer.location == "/films?sort=date&deleted=2"
+    assert answer.location == "/films?sort=date"
     assert "2 films deleted for good." in desk.client.get(answer.location).text
+    assert "deleted for good" not in desk.client.get(answer.location).text  # told once
     assert [film["id"] for film in desk.films()] == [three]
 
 
@@ -206,12 +208,17 @@ def test_a_form_that_asks_for_nonsense_deletes_nothing(desk: Desk, fields: dict[
 
 @pytest.mark.parametrize("query", [
     "sort=size", "state=reading", "from=yesterday", "to=2026-13-01", "answered=Ann", "finding=Mass&finding=Mass",
-    "findnig=Mass", f"task={'x' * 101}",
+    "findnig=Mass", "findnig=", f"task={'x' * 101}",
 ])  # fmt: skip
 def test_a_filter_that_is_none_is_refused_on_pages_and_to_programs(desk: Desk, query: str) -> None:
     assert desk.client.get(f"/films?{query}").status_code == 400
     assert desk.client.get(f"/api/v1/films?{query}").status_code == 400
     assert desk.client.get(f"/api/v1/films.csv?{query}").status_code == 400
+
+
+def test_a_limit_that_is_there_twice_is_refused(desk: Desk) -> None:
+    answer = desk.client.get("/api/v1/films?limit=1&limit=2")
+    assert (answer.status_code, answer.get_json()["error"][:38]) == (400, "The parameter limit is there 2 times; ")
 
 
 def test_script_tags_stay_text(desk: Desk) -> None:
@@ -240,6 +247,25 @@ def test_programs_get_the_same_pages_and_filters(desk: Desk) -> None:
     word = desk.client.post("/api/v1/searches", json={"text": "othe"}).get_json()["search"]
     (film,) = desk.client.get(f"/api/v1/films?search={word}").get_json()["films"]
     assert (film["above"], film["answered_by"], film["urgency"], film["patient"]) == (["Effusion"], [], 4.5, None)
+
+
+def test_programs_choose_films_for_a_table_and_for_deletion(desk: Desk) -> None:
+    one, two, three = (add(desk.intake.store, name, report(Mass=0.9)) for name in ("1", "2", "3"))
+    chosen = {"films": [one, two, "0" * 20, one]}
+    table = list(csv.DictReader(io.StringIO(desk.client.post("/api/v1/films.csv", json=chosen).text)))
+    assert {line["film"] for line in table} == {one, two}
+    deleted = desk.client.post("/api/v1/films/delete", json=chosen)
+    assert (deleted.status_code, deleted.get_json()) == (200, {"deleted": [one, two]})
+    assert [film["id"] for film in desk.films()] == [three]
+
+
+@pytest.mark.parametrize(
+    "sent", [None, [], {}, {"films": "all"}, {"films": []}, {"films": [1]}, {"films": ["x"] * 501}, {"film": ["x"]}]
+)
+def test_a_program_that_chooses_nonsense_deletes_nothing(desk: Desk, sent: Any) -> None:
+    add(desk.intake.store, "1", report(Mass=0.9))
+    answer = desk.client.post("/api/v1/films/delete", json=sent)
+    assert (answer.status_code, len(answer.get_json()["error"]) > 20, len(desk.films())) == (400, True, 1)
 
 
 def test_somebody_who_is_not_signed_in_acts_on_nothing(department: Department) -> None:
