@@ -7,13 +7,16 @@ times are those of the whole answer, page drawn, without the network. --keep lea
 """
 
 import argparse
+import io
 import json
 import os
+import re
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +24,7 @@ from urllib.parse import quote
 import numpy as np
 import sqlalchemy as sa
 from flask import Flask
+from flask.testing import FlaskClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -35,6 +39,7 @@ from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
 from cxr.desk.worklist_urgency import rank_all
 from cxr.settings import Settings
 from cxr.tasks import TASKS
+from tests.phantom import phantom_png
 
 BATCH = 5000
 LABELS = TASKS["chestxray14"].labels
@@ -87,12 +92,22 @@ def _asked(app: Flask) -> Iterator[tuple[str, str | None, Callable[[], Any]]]:
         word = client.post("/api/v1/searches", json={"text": text}).get_json()["search"]
         yield f"search, {name}", f"search={word}", get(f"/films?search={word}")
         yield f"search, {name}, read", f"search={word}&state=read", get(f"/films?search={word}&state=read")
+        if following := _following(client, f"/films?search={word}&state=read"):
+            yield f"search, {name}, read, second page", None, get(following)
         yield f"search, {name}, by date, for programs", None, get(f"/api/v1/films?search={word}")
     yield "the 1,000th page, for programs", None, get(f"/api/v1/films?limit=50&before={START + SPAN_S / 2}~x")
-    film = client.get("/api/v1/films?state=failed").get_json()["films"][-1]["id"]
+    upload = {"film": (io.BytesIO(phantom_png(1024)), "phantom.png"), "anyway": "1"}
+    film = client.post("/api/v1/films", data=upload).get_json()["id"]  # really read: a drawn one has no report to show
     for name in ("urgent first", "a common finding", "a common state"):
         way = quote(f"sort=urgency&{LISTS[name]}")
         yield f"a film, with the way through: {name}", None, get(f"/films/{film}?list={way}")
+    client.delete(f"/api/v1/films/{film}")
+
+
+def _following(client: FlaskClient, address: str) -> str:
+    """The page that the link of a page leads to; empty on the last one."""
+    links = re.findall(r'href="(/films\?[^"]*before=[^"]*)"', client.get(address).text)
+    return unescape(links[-1]) if links else ""
 
 
 def _ok(answer: Any) -> None:
