@@ -15,10 +15,10 @@ export async function validateSignedIn(answer) {
   throw new SignedOut(told.error, told.sign_in ?? "/sign-in");
 }
 
-/** The page is from a session that was replaced in another tab; its forms have been renewed, so that they can be sent again. */
+/** The page is from a session that was replaced, as in another tab; its forms have been renewed and can be sent again. */
 export class Replaced extends Error {
-  constructor() {
-    super("Somebody signed in anew in another tab.");
+  constructor(person) {
+    super(`This page is from an earlier session. What it sends now is sent as ${person}.`);
   }
 }
 
@@ -26,7 +26,7 @@ export class Replaced extends Error {
 export function validateNotReplaced(told) {
   if (!told?.csrf_token) return;
   for (const field of document.getElementsByName("csrf_token")) field.value = told.csrf_token;
-  throw new Replaced();
+  throw new Replaced(told.person);
 }
 
 /** Words and a link: whoever signs in beside this page loses nothing of it. */

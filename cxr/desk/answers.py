@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from cxr.desk.audit import Entry, tell
 from cxr.desk.tables import AnswerRow, FilmRow
 from cxr.desk.worklist_rows import note_answer
 from cxr.errors import BadRequest, NotFound
@@ -102,9 +103,10 @@ class Answers:
     def __init__(self, read: Callable[[], Session], write: Callable[[], AbstractContextManager[Session]]) -> None:
         self._read, self._write = read, write
 
-    def add(self, film_id: str, answer: Answer) -> bool:
+    def add(self, film_id: str, answer: Answer, told: Entry | None = None) -> bool:
         """Keep an answer; False when it repeats the person's latest one, as a second click does.
 
+        `told`: what the audit log says of it, in the same transaction.
         Raises NotFound when the film is gone.
         """
         mine = (AnswerRow.film_id == film_id) & (AnswerRow.label == answer.label) & _is_of(answer)
@@ -116,6 +118,8 @@ class Answers:
                 return False
             session.add(AnswerRow(film_id=film_id, **asdict(answer)))
             note_answer(session, film_id, answer.by)
+            if told:
+                tell(session, told)
         return True
 
     def history(self, film_id: str) -> list[Answer]:

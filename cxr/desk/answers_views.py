@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, redirect, request, session, url_
 from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.answers import WHOLE_FILM, Answer, latest, new_answer
+from cxr.desk.audit import Entry
 from cxr.desk.tables import FilmRow
 from cxr.desk.views import find_film, intake, wants_json
 from cxr.desk.visitors import visitor
@@ -71,7 +72,7 @@ def take_answer(film_id: str, fields: Mapping[str, Any], browser: str = "") -> A
     film = find_film(film_id)
     if given.label != WHOLE_FILM:
         _validate_label(film, given.label)
-    intake().store.answers.add(film_id, given)
+    intake().store.answers.add(film_id, given, Entry(visitor().name, "answer", film_id))
     return given
 
 

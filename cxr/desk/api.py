@@ -5,8 +5,7 @@ from flask import Blueprint, Response, current_app, jsonify, request, url_for
 from cxr.desk.answers_views import answers_json, take_answer
 from cxr.desk.openapi import document
 from cxr.desk.tables import UNREAD
-from cxr.desk.trail import tells_of
-from cxr.desk.uploads import take_in_one, wants_anyway
+from cxr.desk.uploads import take_in_one
 from cxr.desk.views import film_json, find_film, intake, settings, taken_json
 from cxr.desk.visitors import visitor
 from cxr.errors import BadRequest
@@ -18,7 +17,6 @@ api = Blueprint("api", __name__)
 def upload() -> tuple[Response, int, dict[str, str]]:
     """One film, or a ZIP file of films: then what became of each."""
     taken = take_in_one(intake(), request, settings())
-    tells_of(taken.films, detail="to be read anyway" if wants_anyway(request) else "")
     if taken.unpacked:
         return jsonify(taken_json(taken)), 201, {}
     (film_id,) = taken.films
@@ -36,7 +34,7 @@ def film(film_id: str) -> Response:
 
 @api.post("/api/v1/films/<film_id>/read-anyway")
 def read_anyway(film_id: str) -> Response:
-    intake().read_anyway(film_id)
+    intake().read_anyway(film_id, visitor().name)
     return jsonify(film_json(find_film(film_id)))
 
 

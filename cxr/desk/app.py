@@ -138,7 +138,7 @@ def answer_error(error: Exception) -> AnyResponse:
         status, sentence = _describe(error)
     if wants_json():
         # Who may read this answer may also have a page with a new token: the script of an old page goes on with it.
-        renewed = {"csrf_token": generate_csrf()} if isinstance(error, CSRFError) else {}
+        renewed = {"csrf_token": generate_csrf(), "person": visitor().name} if isinstance(error, CSRFError) else {}
         response: Response = jsonify(error=sentence, status=status, **renewed)
     else:
         response = make_response(render_template("error.html", sentence=sentence, status=status))

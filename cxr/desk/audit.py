@@ -9,6 +9,7 @@ import io
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from sqlalchemy import ColumnElement, Engine, Index, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cxr.desk.people_tables import NAME_LENGTH
-from cxr.desk.tables import Base, reading, with_room, writing
+from cxr.desk.tables import Base, hold, reading, with_room, writing
 
 GENESIS = "0" * 64  # what the first row is bound to
 COLUMNS = ("id", "at", "person", "action", "film_id", "detail", "hash")
@@ -53,7 +54,8 @@ class AuditRow(Base):
     def bound_to(self, before: str) -> str:
         """The hash that this row must have, after a row whose hash is `before`."""
         fields = [before, *(getattr(self, name) for name in COLUMNS[:-1])]
-        return hashlib.sha256(json.dumps(fields, ensure_ascii=False).encode()).hexdigest()
+        # repr: an altered row may hold what JSON has no place for
+        return hashlib.sha256(json.dumps(fields, ensure_ascii=False, default=repr).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,8 @@ class AuditLog:
         return Verdict(count, before, trouble or ("" if seen else f"no row has the hash {head[:64]}"))
 
     def _append(self, entries: Iterable[Entry]) -> None:
-        with writing(self._engine, (LOCK,)) as session:
-            append(session, entries)
+        with writing(self._engine, ()) as session:
+            tell(session, *entries)
 
     def _after(self, wanted: Wanted, number: int) -> list[AuditRow]:
         following = select(AuditRow).where(*wanted.conditions(), AuditRow.id > number).order_by(AuditRow.id)
@@ -151,8 +153,13 @@ class AuditLog:
             return list(session.scalars(following.limit(CHUNK)))
 
 
-def append(session: Session, entries: Iterable[Entry]) -> None:
-    """Append rows in a transaction that holds LOCK: they are there if the rest of it is."""
+def tell(session: Session, *entries: Entry) -> None:
+    """Append rows in a transaction that has done all else: they are there if, and only if, the rest of it is.
+
+    Its lock is the last that any transaction takes, so that no two wait for each other.
+    """
+    session.flush()
+    hold(session, LOCK)
     before = session.scalar(select(AuditRow.hash).order_by(AuditRow.id.desc()).limit(1)) or GENESIS
     for number, entry in enumerate(entries, _last_number(session) + 1):
         row = AuditRow(id=number, at=time.time(), person=entry.person, action=entry.action, film_id=entry.film_id,
@@ -165,8 +172,14 @@ def to_csv(rows: Iterable[AuditRow]) -> Iterator[str]:
     """Lines of a table: the columns as they were hashed, and the time as people read it."""
     yield _csv_line([*COLUMNS, "time"])
     for row in rows:
-        time_utc = datetime.fromtimestamp(row.at, UTC).isoformat(timespec="seconds")
-        yield _csv_line([*(getattr(row, column) for column in COLUMNS), time_utc])
+        yield _csv_line([*(getattr(row, column) for column in COLUMNS), _in_words(row.at)])
+
+
+def _in_words(at: Any) -> str:
+    """A moment as people read it; empty for what somebody wrote there who altered the log."""
+    with suppress(TypeError, ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return ""
 
 
 def _csv_line(cells: Iterable[Any]) -> str:

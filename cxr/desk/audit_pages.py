@@ -10,7 +10,9 @@ from cxr.desk.visitors import validate_admin
 from cxr.errors import BadRequest
 
 PAGE_SIZE = 100
-BY_ITSELF = {"settings", "delete", "expire", "backup", "restore", "adopt storage"}  # told where they are done
+BY_ITSELF = {  # told where they are done
+    "upload", "read anyway", "answer", "delete", "expire", "settings", "backup", "restore", "adopt storage",
+}  # fmt: skip
 ACTIONS = sorted({told for each in AUDITED.values() for told in (each.action, each.refused) if told} | BY_ITSELF)
 FILTERS = ("person", "film", "action", "since", "until")
 
@@ -34,13 +36,16 @@ def export() -> Response:
 
 def audit_rows() -> tuple[list[AuditRow], int | None]:
     """The rows that the address asks for, newest first, and the number before which older ones stand."""
-    rows = audit_log().page(_wanted(), PAGE_SIZE + 1, _before())
+    rows = audit_log().page(_wanted("before"), PAGE_SIZE + 1, _before())
     return rows[:PAGE_SIZE], rows[PAGE_SIZE - 1].id if len(rows) > PAGE_SIZE else None
 
 
-def _wanted() -> Wanted:
-    """Raises BadRequest for a filter that is misspelt or there twice: passed over, it would tell of other rows."""
-    validate_parameters("The log takes", (*FILTERS, "before"))
+def _wanted(*beside: str) -> Wanted:
+    """Raises BadRequest for a filter that is misspelt or there twice: passed over, it would tell of other rows.
+
+    `beside`: other parameters that the address may have.
+    """
+    validate_parameters("The log takes", (*FILTERS, *beside))
     person, film, action = (request.args.get(name, "").strip() for name in ("person", "film", "action"))
     since, until = (request.args.get(name, "") for name in ("since", "until"))
     return Wanted(person.casefold(), action, film, start_of("since", since), end_of("until", until))

@@ -24,9 +24,9 @@ class NotBound(SettingError):
     def __init__(self, engine: Engine, storage: Storage, why: str) -> None:
         database = "/".join(part for part in (engine.url.host, engine.url.database) if part)
         super().__init__(
-            f"The storage of films {storage.root} {why} the database {database}, which would delete the films that it "
-            "does not name. Mend CXR_DATABASE_URL, CXR_STORAGE_URL or CXR_INSTANCE_PATH; if the two belong together, "
-            "as after a restore, say so: python -m cxr adopt"
+            f"The storage of films {storage.root} {why} the database {database}; opened together, films that the "
+            "database does not name would be deleted. Mount the storage, or mend CXR_DATABASE_URL, CXR_STORAGE_URL or "
+            "CXR_INSTANCE_PATH; if the two belong together, as after a restore, say so: python -m cxr adopt"
         )
 
 

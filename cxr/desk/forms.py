@@ -1,5 +1,6 @@
 """The fields of a form, or of a program's JSON, each there once and none that nobody asked for."""
 
+import json
 from collections.abc import Collection
 from typing import Any
 
@@ -29,7 +30,16 @@ def json_fields(**kinds: type) -> tuple[Any, ...]:
     for name, kind in kinds.items():
         if type(sent[name]) is not kind:
             raise BadRequest(f"The field {name} is no {KINDS[kind]}.")
+    _validate_encodable(list(sent.values()))
     return tuple(sent[name] for name in kinds)
+
+
+def _validate_encodable(value: Any) -> None:
+    """JSON may hold half a character (a lone surrogate), which no database and no hash takes."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadRequest("A field holds half a character (a lone surrogate); send whole ones.") from None
 
 
 def role(text: str) -> Role:

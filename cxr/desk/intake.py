@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import TypeVar
@@ -27,6 +28,7 @@ from cxr.films.film import Film, Limits
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
+from cxr.reading.report import Report
 from cxr.settings import Settings
 
 T = TypeVar("T")
@@ -62,6 +64,7 @@ class Intake:
         # A decoded film takes up to 4 bytes a pixel, so this bounds memory as well as work; the housekeeper adds one.
         reads_at_once = max(1, settings.reads_at_once)
         self._slots = threading.BoundedSemaphore(reads_at_once)
+        self._models = ThreadPoolExecutor(reads_at_once, "model")
         self._most_waiting = settings.max_waiting
         self._line = threading.BoundedSemaphore(reads_at_once + self._most_waiting)
         self._wake, self._closed = threading.Event(), threading.Event()
@@ -93,12 +96,20 @@ class Intake:
             self._line.release()
 
     def take_in(
-        self, content: bytes, name: str, upload: str, task: str = "", *, anyway: bool = False, key: str = ""
+        self,
+        content: bytes,
+        name: str,
+        upload: str,
+        task: str = "",
+        *,
+        anyway: bool = False,
+        key: str = "",
+        by: str = "",
     ) -> str:
         """Store the film and have it read for `task`, or for the default one; its id.
 
         `anyway`: also if the film check refuses it. `key`: what it is known by when it is sent again; then nothing is
-        stored, and the id is that of the first time.
+        stored, and the id is that of the first time. `by`: whom the audit log names.
 
         Raises of the CxrError family before anything is stored.
         """
@@ -116,19 +127,28 @@ class Intake:
                 key=key,
                 patient=self.pseudonyms.patient(film.identity.patient_id),
                 study=self.pseudonyms.study(film.identity),
+                by=by,
             )
+            # The model looks at the film while disk or bucket take its bytes; whoever sent it is answered after both.
+            sent_again = key and self.store.knows(key)
+            looking = None if sent_again else self._models.submit(reader.read, film, anyway=anyway)
             try:
                 claim = self.store.add(content, new, self._lease_s)
+                self._read(claim, reader, looking)
             except SentBefore as before:
                 return before.film_id
-            self._read(claim, reader, film)
+            finally:
+                wait([looking] if looking else [])  # it holds the film, whose memory the slot is for
         return claim.film_id
 
-    def read_anyway(self, film_id: str) -> None:
-        """Have a refused film read after all; its report says so. Raises NotFound, or Conflict if it is not refused."""
+    def read_anyway(self, film_id: str, person: str) -> None:
+        """Have a refused film read after all; its report and the log say so.
+
+        Raises NotFound, or Conflict if it is not refused.
+        """
         reader = self.readers.of(self.store.film(film_id).task)
         with self._slots:
-            claim = self.store.reopen(film_id, self._lease_s)
+            claim = self.store.reopen(Entry(person, "read anyway", film_id), self._lease_s)
             log.info("film %s was refused and is read anyway", film_id)
             self._read(claim, reader)
 
@@ -210,13 +230,15 @@ class Intake:
         self._read(claim, reader)
         return True
 
-    def _read(self, claim: Claim, reader: Reader, film: Film | None = None) -> None:
+    def _read(self, claim: Claim, reader: Reader, looking: Future[Report] | None = None) -> None:
         """Read one claimed film and store the report, or the sentence that says why there is none.
+
+        `looking`: what becomes of it in another thread; without it the film is decoded from its stored bytes.
 
         A fault of storage, database or machine says nothing of the film, which is left to its lease and read again.
         """
         try:
-            self._conclude(claim, reader, film)
+            self._conclude(claim, reader, looking)
             self._faults.went_well(READING)
         except Exception as error:
             if not is_outside(error):
@@ -227,12 +249,13 @@ class Intake:
                     self.store.put_off(claim)
         self._wake.set()
 
-    def _conclude(self, claim: Claim, reader: Reader, film: Film | None) -> None:
+    def _conclude(self, claim: Claim, reader: Reader, looking: Future[Report] | None) -> None:
         """Raises what `is_outside`."""
         try:
-            content = b"" if film else self.store.content(claim)  # before the lease that reading has: it may take long
+            # before the lease that reading has: it may take long
+            content = b"" if looking else self.store.content(claim)
             if self._write(lambda: self.store.begin(claim, self._lease_s)):
-                report = reader.read(film or self._film(content), anyway=claim.anyway)
+                report = looking.result() if looking else reader.read(self._film(content), anyway=claim.anyway)
                 self._write(lambda: self.store.finish(claim, report))
         except Exception as error:
             if is_outside(error):

@@ -24,6 +24,11 @@ class SentBefore(Exception):
         self.film_id = film_id
 
 
+def is_known(session: Session, key: str) -> bool:
+    """Whether a film was taken in with this key, this one or another."""
+    return session.get(UploadKey, key) is not None
+
+
 def add_film(session: Session, row: FilmRow, key: str) -> None:
     """Add a film, and its key if it has one. Under the write lock, so that two uploads at once store one film.
 

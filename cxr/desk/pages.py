@@ -10,7 +10,6 @@ from cxr.desk.answers_views import said_of
 from cxr.desk.film_report import told_of_model
 from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.refusals import add_refusals
-from cxr.desk.trail import tells_of
 from cxr.desk.uploads import Taken, in_mib, take_in_all
 from cxr.desk.views import chosen_label, film_summary, find_film, find_report, intake, settings, taken_json, wants_json
 from cxr.desk.visitors import visitor
@@ -48,7 +47,6 @@ def upload_page() -> str:
 @pages.post("/films")
 def upload() -> AnyResponse | tuple[str, int]:
     taken = take_in_all(intake(), request, settings())
-    tells_of(taken.films)
     if wants_json():  # the upload page's script: refusals are part of the answer, not its status
         return jsonify(taken_json(taken))
     if taken.alone:
@@ -116,7 +114,7 @@ def pixels(film_id: str) -> Response:
 
 @pages.post("/films/<film_id>/read-anyway")
 def read_anyway(film_id: str) -> AnyResponse:
-    intake().read_anyway(film_id)
+    intake().read_anyway(film_id, visitor().name)
     return redirect(url_for("pages.film", film_id=film_id), 303)
 
 

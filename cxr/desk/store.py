@@ -15,12 +15,11 @@ from sqlalchemy import URL, ColumnElement, Engine, delete, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload
 
-from cxr.desk import audit
 from cxr.desk.answers import Answers
-from cxr.desk.audit import Entry
+from cxr.desk.audit import Entry, tell
 from cxr.desk.binding import NotBound, bind, validate_bound
 from cxr.desk.faults import StorageAway, in_brief, is_outside, told_when_full, waited_in_vain
-from cxr.desk.keys import add_film
+from cxr.desk.keys import add_film, is_known
 from cxr.desk.refusals import forget_refusals
 from cxr.desk.scores import keep_scores
 from cxr.desk.storage import BytesMissing, open_storage
@@ -49,6 +48,7 @@ T = TypeVar("T")
 MOST_ATTEMPTS = 6  # a film that took six readers down with it is not given to a seventh; fewer would fail bystanders
 MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
 HOUR_S = 3600  # bytes of a broken upload are deleted after this long
+TO_BE_READ = "to be read anyway"  # what the log says of such an upload
 SWEPT_AT_ONCE = 500  # hashes in one query
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ class NewFilm:
     key: str = ""  # by which a repeated upload is known
     patient: str = ""  # pseudonyms, of worklist_patients; empty where the file names nobody
     study: str = ""
+    by: str = ""  # whom the audit log names; empty: it tells nothing
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class Store:
         """Whether the database answers."""
         try:
             with self._engine.connect() as connection:
-                return connection.execute(text("SELECT count(*) FROM films")).scalar() is not None
+                connection.execute(text("SELECT 1 FROM films LIMIT 1")).all()
+                return True
         except (SQLAlchemyError, sqlite3.Error):
             return False
 
@@ -138,6 +140,11 @@ class Store:
             with self.storage.staged(sha256, content) as keep:
                 self._put(row, new, keep)
         return claim
+
+    def knows(self, key: str) -> bool:
+        """Whether a film came with this key before."""
+        with self._read() as session:
+            return is_known(session, key)
 
     def content(self, film: FilmRow | Claim) -> bytes:
         """Raises BytesMissing, or StorageAway when the whole storage is gone, as one that is not mounted."""
@@ -222,12 +229,14 @@ class Store:
             return self.claim_stale(lease_s, tasks)
         return claim
 
-    def reopen(self, film_id: str, lease_s: float) -> Claim:
+    def reopen(self, told: Entry, lease_s: float) -> Claim:
         """refused -> waiting, to be read anyway, its report forgotten; the caller holds the claim.
 
+        `told`: which film, and what the audit log says of it, in the same transaction.
         Raises NotFound, or Conflict.
         """
-        token, refused = secrets.token_hex(8), (FilmRow.id == film_id) & (FilmRow.state == State.REFUSED)
+        token, film_id = secrets.token_hex(8), told.film_id
+        refused = (FilmRow.id == film_id) & (FilmRow.state == State.REFUSED)
         anew = {
             "state": State.WAITING,
             "claim": token,
@@ -242,6 +251,7 @@ class Store:
             session.execute(delete(ReportRow).where(ReportRow.film_id == film_id))
             note_outcome(session, film_id, State.WAITING)
             row = _found(session.get(FilmRow, film_id))
+            tell(session, told)
             return Claim(row.id, row.sha256, row.task, token, row.anyway)
 
     def finish(self, claim: Claim, report: Report) -> bool:
@@ -334,20 +344,22 @@ class Store:
                 enlist(session, row, new.patient, new.study)
                 session.flush()
                 keep()
+                if new.by:
+                    tell(session, Entry(new.by, "upload", row.id, TO_BE_READ if new.anyway else ""))
         except Exception as error:
             if not waited_in_vain(error):  # a sweep does it then: whoever waited need not wait again
                 self._drop_unnamed(row.sha256)
             raise
 
     def _forget(self, told: Entry, spare_reading: bool) -> FilmRow:
-        with self._write((audit.LOCK,)) as session:
+        with self._write(()) as session:
             row = _found(session.get(FilmRow, told.film_id, with_for_update=True))
             if spare_reading and row.state in UNREAD and not self._has_run_out(session, row):
                 raise Conflict("The film is being read; delete it afterwards.")
             session.delete(row)
-            audit.append(session, [told])
             if row.gradcam:
                 session.add(DiscardedHeatmaps(gradcam=row.gradcam, discarded_at=time.time()))
+            tell(session, told)
         return row
 
     def _has_run_out(self, session: Session, row: FilmRow) -> bool:

@@ -35,7 +35,6 @@ class Told:
 SEE = Told("see", quiet_s=QUIET_S)
 # endpoint -> what is told
 AUDITED = {
-    "pages.upload": Told("upload"),
     "pages.films": Told("see list", quiet_s=QUIET_S),
     "pages.film": SEE,
     "pages.heatmap": SEE,
@@ -44,27 +43,22 @@ AUDITED = {
     "pages.state": SEE,
     "viewing.maps": SEE,
     "viewing.compare": SEE,
-    "answers.answer": Told("answer"),
     "reports.pdf": Told("export"),
     "reports.table": Told("export"),
-    "pages.read_anyway": Told("read anyway"),
     "site.change": Told("change settings"),
     "site.change_weights": Told("change settings"),
     "site.add_calibration": Told("change settings"),
     "site.remove_calibration": Told("change settings"),
-    "api.upload": Told("upload"),
     "api.films": Told("see list", quiet_s=QUIET_S),
     "api.film": SEE,
     "api.answers": SEE,
-    "api.answer": Told("answer"),
     "api.pdf": Told("export"),
     "api.table": Told("export"),
-    "api.read_anyway": Told("read anyway"),
     "api.heatmap": SEE,
     "api.maps": SEE,
     "api.pixels": SEE,
     "api.preview": SEE,
-    "api.thumbnail": SEE,  # by programs, also without a list
+    "api.thumbnail": SEE,  # by programs, which may do so without a list
     "api.make_token": Told("make token"),
     "api.revoke_token": Told("revoke token"),
     "api.add_person": Told("add person"),
@@ -92,12 +86,19 @@ AUDITED = {
     "trail.audit": Told("see audit log", quiet_s=QUIET_S),
     "trail.export": Told("export audit log"),
 }
+STORED = "told in the transaction that does it; see Store and Answers"
 # endpoint -> why nothing is told here
 NOT_AUDITED = {
-    "pages.delete": "told in the transaction that deletes the film; see Store.delete",
+    "pages.upload": STORED,
+    "pages.read_anyway": STORED,
+    "answers.answer": STORED,
+    "api.upload": STORED,
+    "api.read_anyway": STORED,
+    "api.answer": STORED,
+    "pages.delete": STORED,
     "pages.act_on_films": "each film is told when it is deleted, or leaves in a table; see worklist_csv",
-    "api.delete": "told in the transaction that deletes the film; see Store.delete",
-    "api.delete_chosen": "told in the transaction that deletes each film; see Store.delete",
+    "api.delete": STORED,
+    "api.delete_chosen": STORED,
     "static": "parts of every page",
     "pages.upload_page": "tells of no film",
     "pages.thumbnail": "part of the list, which is told",

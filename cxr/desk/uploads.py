@@ -11,6 +11,7 @@ from werkzeug.datastructures import FileStorage
 
 from cxr.desk.faults import StoredYet
 from cxr.desk.intake import Intake, clean_name
+from cxr.desk.visitors import visitor
 from cxr.desk.zips import Sent, is_zip, members_of
 from cxr.errors import BadRequest, CxrError, TooLarge
 from cxr.settings import MIB, Settings
@@ -73,7 +74,7 @@ def take_in_one(intake: Intake, request: Request, settings: Settings) -> Taken:
 
 
 def _take_in(intake: Intake, request: Request, parts: Sequence[FileStorage], settings: Settings) -> Taken:
-    task, anyway, key = _task(request, intake), wants_anyway(request), _Key.of(request)
+    task, anyway, key = _task(request, intake), _wants_anyway(request), _Key.of(request)
     sent = [file for part in parts for file in _files(part, settings)]
     _validate_whole([file for file in sent if isinstance(file, Sent)], settings)
     films, refused = [], []
@@ -84,7 +85,9 @@ def _take_in(intake: Intake, request: Request, parts: Sequence[FileStorage], set
         try:
             content = _content(file, settings)
             own_key = key.of_film(place, content)
-            films.append(intake.take_in(content, file.name, key.upload, task, anyway=anyway, key=own_key))
+            films.append(
+                intake.take_in(content, file.name, key.upload, task, anyway=anyway, key=own_key, by=visitor().name)
+            )
             g.halfway = StoredYet(len(films))
         except CxrError as error:
             refused.append(Refused(clean_name(file.name), error))
@@ -171,7 +174,7 @@ def _task(request: Request, intake: Intake) -> str:
     return named[0]
 
 
-def wants_anyway(request: Request) -> bool:
+def _wants_anyway(request: Request) -> bool:
     """Whether films that the film check refuses are to be read all the same."""
     named = request.form.get(ANYWAY_FIELD, "0")
     if named not in YES_NO:

@@ -103,7 +103,7 @@ class Row {
   #showFilm(film) {
     const read = film.state === "read";
     this.#end(read ? "read" : "refused", read ? "done" : "problem");
-    const picture = Object.assign(new Image(48, 48), { src: film.links.thumbnail, alt: "" });
+    const picture = Object.assign(new Image(48, 48), { src: `${film.links.page}/thumbnail.jpg`, alt: "" });
     this.element.querySelector(".thumbnail").replaceChildren(picture);
     const link = Object.assign(document.createElement("a"), {
       href: film.links.page,

@@ -14,6 +14,7 @@ export class Queue {
     this.waiting = [];
     this.stranded = 0; // films that wait for a person: to try again, or to sign in
     this.sending = 0;
+    this.paused = false; // until somebody has looked: the session ended, or is another one
     this.single = ""; // address of the film, where one was chosen alone
   }
 
@@ -28,7 +29,7 @@ export class Queue {
   }
 
   #next() {
-    while (this.sending < AT_ONCE && this.waiting.length) {
+    while (!this.paused && this.sending < AT_ONCE && this.waiting.length) {
       this.sending += 1;
       this.#sendOne(this.waiting.shift()).finally(() => {
         this.sending -= 1;
@@ -54,6 +55,7 @@ export class Queue {
 
   #strand(item, problem) {
     this.stranded += 1;
+    this.paused ||= !(problem instanceof Lost);
     const again = () => this.#again(item);
     if (problem instanceof SignedOut) item.row.offerSignIn(problem.address, again);
     else item.row.offerRetry(problem.message, again);
@@ -61,7 +63,8 @@ export class Queue {
 
   #again(item) {
     this.stranded -= 1;
-    this.waiting.push(item);
+    this.paused = false;
+    this.waiting.unshift(item);
     this.#next();
   }
 

@@ -128,6 +128,7 @@ def test_an_admin_changes_people_by_a_session(department: Department) -> None:
         None, [], {}, {"name": "x"}, {"name": 1, "password": PASSWORD, "role": "admin"},
         {"name": "x", "password": PASSWORD, "role": "king"}, {"name": "x", "password": "short", "role": "admin"},
         {"name": "<script>", "password": PASSWORD, "role": "admin"},
+        {"name": "x", "password": PASSWORD + "\ud800", "role": "admin"},
         {"name": "x", "password": PASSWORD, "role": "admin", "more": 1},
     ],
 )  # fmt: skip

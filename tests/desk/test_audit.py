@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from cxr.desk.audit import GENESIS, AuditLog, AuditRow, Entry, Wanted
+from cxr.desk.audit import GENESIS, AuditLog, AuditRow, Entry, Wanted, to_csv
 from cxr.desk.audit_pages import ACTIONS
 from cxr.desk.tables import open_database, writing
 from cxr.desk.trail import AUDITED, NOT_AUDITED
@@ -83,6 +83,15 @@ def test_a_log_altered_by_hand_is_found(log: AuditLog, tmp_path: Path, statement
         log.record(Entry("anna", "see", film))
     _alter(tmp_path, statement)
     assert log.verify().trouble == trouble
+
+
+@pytest.mark.parametrize("at", ["1e20", "'yesterday'", "x'ff'"])
+def test_a_log_with_a_moment_that_is_none_is_exported_and_found_altered(log: AuditLog, tmp_path: Path, at: str) -> None:
+    log.record(Entry("anna", "see", "f1"))
+    _alter(tmp_path, f"UPDATE audit SET at = {at}")
+    assert log.verify().trouble == "row 1 is not as it was written"
+    (row,) = csv.DictReader(io.StringIO("".join(to_csv(log.rows(Wanted())))))
+    assert (row["film_id"], row["time"]) == ("f1", "")
 
 
 def test_rows_cut_off_at_the_end_are_missed_although_others_came_after_them(log: AuditLog, tmp_path: Path) -> None:
@@ -160,7 +169,16 @@ def test_that_a_film_is_to_be_read_anyway_is_told_of_its_upload(department: Depa
     form = film_form(NEGATIVE, anyway="1")
     film = department.client.post("/api/v1/films", data=form, headers=department.bearer()).get_json()
     assert film["check"]["read_anyway"]
-    assert [row.detail for row in department.rows(action="upload")] == ["to be read anyway"]
+    department.client = department.clinician
+    department.upload(("a.png", NEGATIVE), anyway="1")
+    assert [row.detail for row in department.rows(action="upload")] == ["to be read anyway"] * 2
+
+
+def test_a_film_that_is_sent_again_is_told_once(department: Department, film_png: bytes) -> None:
+    headers = department.bearer() | {"Idempotency-Key": "k" * 16}
+    for _ in range(2):
+        department.app.test_client().post("/api/v1/films", data=film_form(film_png), headers=headers)
+    assert [told[:2] for told in department.told(action="upload")] == [(CLINICIAN, "upload")]
 
 
 def test_what_a_program_does_is_told_under_its_persons_name(department: Department, film_png: bytes) -> None:

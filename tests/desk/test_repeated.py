@@ -57,6 +57,16 @@ def test_a_key_that_comes_with_another_film_is_refused(desk: Desk, film_png: byt
     assert len(desk.stored_files()) == 1
 
 
+def test_a_film_that_is_sent_again_is_not_read_again(
+    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _send(desk, film_png).get_json()
+    read: list[object] = []
+    monkeypatch.setattr(desk.reader, "read", lambda film, **_: read.append(film))
+    assert _send(desk, film_png).get_json()["id"] == first["id"]
+    assert read == []
+
+
 def test_a_deleted_film_may_be_sent_again(desk: Desk, film_png: bytes) -> None:
     film = _send(desk, film_png).get_json()
     desk.client.delete(film["links"]["self"])

@@ -148,16 +148,20 @@ def _busy(*_: object, **__: object) -> None:
     raise OperationalError("SELECT", None, locked)
 
 
-@pytest.mark.parametrize("fails", ["cxr.desk.store.Store.film", "cxr.desk.audit.AuditLog.record"])
-def test_a_film_that_is_stored_is_said_to_be(
-    desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch, fails: str
-) -> None:
+def test_a_film_that_is_stored_is_said_to_be(desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as busy:
-        busy.setattr(fails, _busy)
+        busy.setattr("cxr.desk.store.Store.film", _busy)
         answer = desk.api_upload("a.png", film_png)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.get_json()["error"].startswith("The film is stored and will be read, but then the desk failed")
     assert [film["state"] for film in desk.films()] == ["read"]
+
+
+def test_a_film_that_cannot_be_told_is_not_stored(desk: Desk, film_png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as busy:
+        busy.setattr("cxr.desk.store.tell", _busy)
+        assert "nothing was changed" in desk.api_upload("a.png", film_png).get_json()["error"]
+    assert desk.films() == []
 
 
 def test_films_that_were_stored_before_the_database_went_away_are_told(

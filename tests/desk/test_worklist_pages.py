@@ -260,7 +260,18 @@ def test_programs_choose_films_for_a_table_and_for_deletion(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [None, [], {}, {"films": "all"}, {"films": []}, {"films": [1]}, {"films": ["x"] * 501}, {"film": ["x"]}]
+    "sent",
+    [
+        None,
+        [],
+        {},
+        {"films": "all"},
+        {"films": []},
+        {"films": [1]},
+        {"films": ["x"] * 501},
+        {"film": ["x"]},
+        {"films": ["\ud800"]},
+    ],
 )
 def test_a_program_that_chooses_nonsense_deletes_nothing(desk: Desk, sent: Any) -> None:
     add(desk.intake.store, "1", report(Mass=0.9))
