@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, redirect, request, session, url_for
+from flask import Blueprint, Response, jsonify, redirect, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from cxr.desk.answers import WHOLE_FILM, Answer, latest, new_answer
+from cxr.desk.answers import TEXT_LENGTH, WHOLE_FILM, Answer, latest, new_answer
 from cxr.desk.audit import Entry
+from cxr.desk.forms import fields
 from cxr.desk.tables import FilmRow
 from cxr.desk.views import find_film, intake, wants_json
 from cxr.desk.visitors import visitor
@@ -17,6 +18,7 @@ from cxr.errors import BadRequest, NotFound
 
 answers = Blueprint("answers", __name__)
 FIELDS = ("label", "verdict", "text", "by")
+LONGEST_SENT = 2 * TEXT_LENGTH  # a browser sends each line end as two characters
 NAME = "answered_by"  # where the browser's session keeps the name, so that it is given once
 BROWSER = "answered_from"  # and what tells it from others whose people give no name
 
@@ -43,8 +45,8 @@ def said_of(film: FilmRow) -> Said:
 @answers.post("/films/<film_id>/answers")
 def answer(film_id: str) -> AnyResponse:
     """Of a form: the script of the page wants JSON, a browser without it the page again."""
-    fields = {name: request.form.get(name, "") for name in FIELDS}
-    given = take_answer(film_id, fields, _browser())
+    sent = fields(*FIELDS, longest=LONGEST_SENT)
+    given = take_answer(film_id, dict(zip(FIELDS, sent, strict=True)), _browser())
     if given.person_id is None and session.get(NAME) != given.by:
         session[NAME] = given.by
     if wants_json():
@@ -55,11 +57,13 @@ def answer(film_id: str) -> AnyResponse:
 @answers.post("/films/<film_id>/answered-by")
 def answered_by(film_id: str) -> AnyResponse:
     """Under which name this browser answers from now on."""
-    session[NAME] = new_answer(WHOLE_FILM, by=request.form.get("by", "")).by
-    return redirect(url_for("pages.film", film_id=find_film(film_id).id), 303)
+    (name,) = fields("by")
+    film = find_film(film_id)
+    session[NAME] = new_answer(WHOLE_FILM, by=name).by
+    return redirect(url_for("pages.film", film_id=film.id), 303)
 
 
-def take_answer(film_id: str, fields: Mapping[str, Any], browser: str = "") -> Answer:
+def take_answer(film_id: str, sent: Mapping[str, Any], browser: str = "") -> Answer:
     """Keep an answer with the `FIELDS` that are given, unless it repeats the person's latest one.
 
     `browser` tells people apart who are not signed in and give no name; programs that give none are one.
@@ -68,7 +72,7 @@ def take_answer(film_id: str, fields: Mapping[str, Any], browser: str = "") -> A
         NotFound: no such film, or its report has no such finding.
         BadRequest: a field too many, too long, or no text.
     """
-    given = _signed(new_answer(**_validate_fields(fields)), browser)
+    given = _signed(new_answer(**_validate_fields(sent)), browser)
     film = find_film(film_id)
     if given.label != WHOLE_FILM:
         _validate_label(film, given.label)
@@ -93,14 +97,14 @@ def answers_json(film_id: str) -> Response:
     return jsonify(answers=[a.to_dict() for a in latest(history)], history=[a.to_dict() for a in history])
 
 
-def _validate_fields(fields: Mapping[str, Any]) -> dict[str, str]:
-    stray = sorted(set(fields) - set(FIELDS))
+def _validate_fields(sent: Mapping[str, Any]) -> dict[str, str]:
+    stray = sorted(set(sent) - set(FIELDS))
     if stray:
         raise BadRequest(f"An answer has no field {stray[0][:32]!r}; send {', '.join(FIELDS)}.")
-    wrong = [name for name, value in fields.items() if not isinstance(value, str | None)]
+    wrong = [name for name, value in sent.items() if not isinstance(value, str | None)]
     if wrong:
         raise BadRequest(f"The field {wrong[0]!r} of an answer is no text; send a string, or null for none.")
-    return {"label": WHOLE_FILM} | {name: value or "" for name, value in fields.items()}
+    return {"label": WHOLE_FILM} | {name: value or "" for name, value in sent.items()}
 
 
 def _validate_label(film: FilmRow, label: str) -> None:

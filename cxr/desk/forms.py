@@ -9,17 +9,29 @@ from flask import request
 from cxr.desk.people_tables import Role
 from cxr.errors import BadRequest
 
+CSRF_TOKEN = "csrf_token"  # checked by `door`, before a form is looked at here
 LONGEST_FIELD = 1024
 KINDS = {str: "text", int: "whole number", list: "list"}  # of fields in JSON, in words
 
 
-def fields(*names: str, many: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The values of a form that has just these fields; those of `many` may be there as well. Raises BadRequest."""
-    sent = request.form.to_dict(flat=False)
-    stray = sorted(set(sent) - {*names, *many, "csrf_token"})
-    if stray or request.files:
+def fields(
+    *names: str, many: tuple[str, ...] = (), files: tuple[str, ...] = (), longest: int = LONGEST_FIELD
+) -> tuple[str, ...]:
+    """The values of a form that has just these fields, each once.
+
+    Fields of `many` may be there as well, any number of times, and files of `files`. Raises BadRequest.
+    """
+    if set(request.form) - {*names, *many, CSRF_TOKEN} or set(request.files) - set(files):
         raise BadRequest("The form has a field that was not asked for; send it from the desk's own pages.")
-    return tuple(_only(name, sent.get(name, [])) for name in names)
+    validate_once(but=many)
+    return tuple(_value(name, longest) for name in names)
+
+
+def validate_once(but: Collection[str] = ()) -> None:
+    """Raises BadRequest for a field that the form has several times; those of `but` may be."""
+    for name, values in request.form.lists():
+        if len(values) > 1 and name not in but:
+            raise BadRequest(f"The form has the field {name} {len(values)} times; send it once.")
 
 
 def json_fields(**kinds: type) -> tuple[Any, ...]:
@@ -63,12 +75,13 @@ def same(first: str, second: str) -> str:
     return first
 
 
-def _only(name: str, values: list[str]) -> str:
-    if len(values) != 1:
-        raise BadRequest(f"The form has the field {name} {len(values)} times; send it once.")
-    if len(values[0]) > LONGEST_FIELD:
-        raise BadRequest(f"The field {name} is longer than {LONGEST_FIELD} characters; shorten it.")
-    return values[0]
+def _value(name: str, longest: int) -> str:
+    value = request.form.get(name)
+    if value is None:
+        raise BadRequest(f"The form lacks the field {name}; send it from the desk's own pages.")
+    if len(value) > longest:
+        raise BadRequest(f"The field {name} is longer than {longest} characters; shorten it.")
+    return value
 
 
 def validate_parameters(subject: str, known: Collection[str]) -> None:

@@ -6,6 +6,7 @@ from flask import Blueprint, current_app, redirect, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from cxr.desk.forms import fields
 from cxr.desk.site_settings_values import THEMES
 from cxr.desk.views import intake
 from cxr.errors import BadRequest
@@ -25,7 +26,7 @@ def _chosen() -> dict[str, object]:
 @looks.post("/theme")
 def theme() -> Response:
     """Wear a theme from now on, and go back to the page."""
-    named = request.form.get("theme", "")
+    (named,) = fields("theme")
     if named not in THEMES:
         raise BadRequest(f"There is no theme {named[:20]!r}; choose one of: {', '.join(THEMES)}.")
     answer = redirect(_page_before(), 303)

@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.answers_views import said_of
 from cxr.desk.film_report import told_of_model
+from cxr.desk.forms import fields
 from cxr.desk.pictures import preview_png, raw_pixels
 from cxr.desk.refusals import add_refusals
 from cxr.desk.uploads import Taken, in_mib, take_in_all
@@ -114,6 +115,7 @@ def pixels(film_id: str) -> Response:
 
 @pages.post("/films/<film_id>/read-anyway")
 def read_anyway(film_id: str) -> AnyResponse:
+    fields()
     intake().read_anyway(film_id, visitor().name)
     return redirect(url_for("pages.film", film_id=film_id), 303)
 
@@ -121,6 +123,7 @@ def read_anyway(film_id: str) -> AnyResponse:
 @pages.post("/films/<film_id>/delete")
 def delete(film_id: str) -> AnyResponse:
     """Then the list goes on behind the film."""
+    fields()
     came_from = chosen_of_list()
     intake().delete(film_id, visitor().name)
     place = {"sort": came_from.wanted.sort, "before": came_from.at} if came_from.at else {}

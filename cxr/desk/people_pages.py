@@ -39,6 +39,8 @@ def try_sign_in() -> AnyResponse:
 
 @people_pages.post("/sign-out")
 def sign_out() -> AnyResponse:
+    own_id()
+    fields()
     sessions().sign_out(visitor().key)
     logout_user()
     session.clear()
@@ -73,7 +75,9 @@ def make_token() -> tuple[str, int]:
 
 @people_pages.post("/account/tokens/<token_id>/revoke")
 def revoke_token(token_id: str) -> AnyResponse:
-    sessions().revoke(own_id(), token_id)
+    owner = own_id()
+    fields()
+    sessions().revoke(owner, token_id)
     tells_of(detail=token_id)
     return redirect(url_for("people.account"), 303)
 
@@ -106,6 +110,7 @@ def set_role(name: str) -> AnyResponse:
 @people_pages.post("/people/<name>/disable")
 def disable(name: str) -> AnyResponse:
     validate_may_change()
+    fields()
     people().disable(name)
     return _changed(name)
 
@@ -113,6 +118,7 @@ def disable(name: str) -> AnyResponse:
 @people_pages.post("/people/<name>/enable")
 def enable(name: str) -> AnyResponse:
     validate_may_change()
+    fields()
     people().enable(name)
     return _changed(name)
 
@@ -136,7 +142,7 @@ def show_problem(error: CxrError) -> AnyResponse:
     """Above the form that was sent."""
     if request.endpoint == "people.try_sign_in":
         page = render_template("sign_in.html", problem=str(error), target=request.form.get("next", ""))
-    elif request.path.startswith("/account"):
+    elif request.path.startswith("/account") or request.endpoint == "people.sign_out":
         page = _account(problem=str(error))
     else:
         page = _everybody(problem=str(error))

@@ -27,7 +27,7 @@ from cxr.desk.worklist_urgency import MOST, ORDINARY, WEIGHTS
 from cxr.errors import BadRequest, CxrError, NotFound, SettingError
 from cxr.modelfile import POINT_SETS
 
-CONFIRMED = "confirmed"  # field: the days after which films are to be deleted, once more
+CONFIRMED = "confirmed"  # field: the days after which films are to be deleted, once more; empty at first
 PLAIN = (TASK, POINTS, DAYS, THEME)  # the settings of the first form
 
 site_pages = Blueprint("site", __name__)
@@ -42,14 +42,14 @@ def settings() -> str:
 @site_pages.post("/settings")
 def change() -> AnyResponse:
     """An empty field leaves a setting to the environment."""
-    given = fields(*PLAIN, many=(CONFIRMED,))
+    *given, confirmed = fields(*PLAIN, CONFIRMED)
     sent: dict[str, Any] = dict(zip(PLAIN, (text.strip() or None for text in given), strict=True))
     if sent[DAYS] is not None:
         sent[DAYS] = count("The number of days that films are kept", sent[DAYS])
     wanted = validated(sent, intake().readers)
     days = _site().environment.keep_days if wanted[DAYS] is None else wanted[DAYS]
     doomed = _doomed(days)
-    if doomed and request.form.get(CONFIRMED) != str(days):
+    if doomed and confirmed != str(days):
         tells_of([])  # nothing was changed yet
         return make_response(_page(to_confirm={**dict(zip(PLAIN, given, strict=True)), CONFIRMED: days}, doomed=doomed))
     _apply(wanted)
@@ -68,9 +68,10 @@ def change_weights() -> AnyResponse:
 
 @site_pages.post("/settings/calibration")
 def add_calibration() -> AnyResponse:
+    fields(files=("calibration",))
     files = request.files.getlist("calibration")
-    if set(request.files) - {"calibration"} or set(request.form) - {"csrf_token"} or len(files) != 1:
-        raise BadRequest("The form must have one file and nothing else; send it from the desk's own page.")
+    if len(files) != 1:
+        raise BadRequest(f"The form has the field calibration {len(files)} times; send one file.")
     text = files[0].stream.read(LARGEST_CALIBRATION + 1).decode("utf-8", "replace")
     _apply(validated_calibration(text, intake().readers))
     return _saved()

@@ -10,6 +10,7 @@ from flask import Request, g
 from werkzeug.datastructures import FileStorage
 
 from cxr.desk.faults import StoredYet
+from cxr.desk.forms import CSRF_TOKEN, validate_once
 from cxr.desk.intake import Intake, clean_name
 from cxr.desk.visitors import visitor
 from cxr.desk.zips import Sent, is_zip, members_of
@@ -53,7 +54,7 @@ def take_in_all(intake: Intake, request: Request, settings: Settings) -> Taken:
         TooLarge: more films, or more bytes of them once unpacked, than one upload may hold.
         TooBusy: enough uploads wait already.
     """
-    parts = _film_parts(request, {"csrf_token", TASK_FIELD, ANYWAY_FIELD, KEY_FIELD})
+    parts = _film_parts(request, {CSRF_TOKEN, TASK_FIELD, ANYWAY_FIELD, KEY_FIELD})
     with intake.in_line():
         return _take_in(intake, request, parts, settings)
 
@@ -125,6 +126,7 @@ def _film_parts(request: Request, known: set[str]) -> list[FileStorage]:
             f"The upload has a field {clean_name(stray[0])!r}; send films as {FILM_FIELD!r}, perhaps a task as "
             f"{TASK_FIELD!r}, and nothing else."
         )
+    validate_once()
     # A form sent without choosing a file carries one part with an empty name and no bytes.
     parts = [part for part in request.files.getlist(FILM_FIELD) if part.filename or part.stream.read(1)]
     if not parts:
@@ -166,12 +168,10 @@ def _content(file: Sent, settings: Settings) -> bytes:
 
 
 def _task(request: Request, intake: Intake) -> str:
-    """The task that the request names, else the default one. Raises BadRequest for one that is not served, or two."""
-    named = request.form.getlist(TASK_FIELD) or [intake.readers.default]
-    if len(named) > 1:
-        raise BadRequest(f"The request names {len(named)} tasks; send one task with each request.")
-    intake.readers.validate(named[0])
-    return named[0]
+    """The task that the request names, else the default one. Raises BadRequest for one that is not served."""
+    named = request.form.get(TASK_FIELD, intake.readers.default)
+    intake.readers.validate(named)
+    return named
 
 
 def _wants_anyway(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""The worklist and the settings page in a real browser: by mouse, by keyboard, and without a script."""
+"""The worklist in a real browser: by mouse, by keyboard, and without a script."""
 
 from collections.abc import Iterator
 
@@ -92,15 +92,3 @@ def test_the_list_fits_every_screen(open_page: OpenPage, films: list[str], shoot
     shoot(page, f"worklist-{width}")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert_accessible(page, f"films of a patient, {width} px wide")
-
-
-def test_settings_are_saved_and_what_is_wrong_is_said_above_the_form(open_page: OpenPage, served_desk: Desk) -> None:
-    page = open_page("/settings")
-    page.get_by_label("Days after which").fill("30")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_role("status")).to_have_text("Saved.")
-    expect(page.get_by_label("Days after which")).to_have_value("30")
-    page.get_by_label("Days after which").fill("")
-    page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_label("Days after which")).to_have_value("")
-    assert served_desk.client.get("/api/v1/settings").get_json()["set_here"] == []

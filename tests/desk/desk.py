@@ -62,10 +62,11 @@ class Desk:
         found = (self.folder / "instance" / "films").rglob("*")
         return [path for path in found if path.is_file() and path.name != TOKEN]
 
-    def all_rows(self) -> str:
-        """Everything that stands in the database."""
+    def all_rows(self, *but: str) -> str:
+        """Everything that stands in the database; `but`: tables that are left out."""
+        tables = [table for table in Base.metadata.sorted_tables if table.name not in but]
         with self.intake.store.engine.connect() as connection:
-            return repr([connection.execute(sa.select(table)).all() for table in Base.metadata.sorted_tables])
+            return repr([connection.execute(sa.select(table)).all() for table in tables])
 
     def heatmap_files(self) -> list[Path]:
         return list((self.folder / "gradcam").rglob("*.png"))

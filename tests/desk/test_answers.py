@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cxr.desk.answers import Answer, latest
+from cxr.desk.answers import TEXT_LENGTH, Answer, latest
+from cxr.desk.answers_views import FIELDS
 from cxr.desk.instance import open_store
 from cxr.desk.store import NewFilm, Store
 from cxr.desk.worklist import Wanted
@@ -46,7 +47,8 @@ def _post(desk: Desk, film: dict[str, Any], **fields: Any) -> Any:
 
 
 def _form(desk: Desk, film: dict[str, Any], **fields: str) -> Any:
-    return desk.client.post(f"{film['links']['page']}/answers", data={"csrf_token": desk.token(), **fields})
+    sent = {"csrf_token": desk.token(), **dict.fromkeys(FIELDS, ""), **fields}
+    return desk.client.post(f"{film['links']['page']}/answers", data=sent)
 
 
 def _told(answers: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -126,6 +128,14 @@ def test_a_form_without_a_script_leads_back_to_the_finding(desk: Desk, film: dic
     assert page.count('name="by" value="Dr A"') == 16  # fourteen findings, the film, and the name itself
 
 
+def test_a_comment_of_lines_alone_is_as_long_in_a_form_as_in_json(desk: Desk, film: dict[str, Any]) -> None:
+    text = "a" + "\r\n" * (TEXT_LENGTH - 2) + "b"
+    assert _form(desk, film, text=text).status_code == 303
+    (told,) = desk.client.get(film["links"]["answers"]).get_json()["answers"]
+    assert told["text"] == text.replace("\r\n", "\n")
+    assert "The text has 1001 characters" in unescape(_form(desk, film, text="x" * (TEXT_LENGTH + 1)).text)
+
+
 def test_the_forms_need_their_token(desk: Desk, film: dict[str, Any]) -> None:
     answer = desk.client.post(f"{film['links']['page']}/answers", data={"label": "Mass", "verdict": "agree"})
     assert answer.status_code == 400
@@ -161,7 +171,7 @@ def test_an_account_is_never_taken_for_a_typed_name(department: Department, film
     film = department.intake.take_in(film_png, "a.png", "upload")
     assert department.intake.store.answers.add(film, Answer("Mass", "disagree", by=CLINICIAN))
     address = f"/films/{film}/answers"
-    post(department.clinician, address, label="Mass", verdict="agree", by="somebody else")
+    post(department.clinician, address, label="Mass", verdict="agree", text="", by="somebody else")
     told = department.clinician.get(f"/api/v1{address}").get_json()["answers"]
     assert [(a["by"], a["verdict"], a["signed_in"]) for a in told] == [
         (CLINICIAN, "disagree", False), (CLINICIAN, "agree", True),

@@ -11,8 +11,9 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import BaseSchema, Case, GenerationMode, checks
 
 from cxr.desk.openapi import OPERATIONS, path_of
+from cxr.desk.people_tables import Role
 from cxr.reading.reader import Reader
-from tests.desk.department import ADMIN, CLINICIAN, Department, film_form, open_department
+from tests.desk.department import ADMIN, CLINICIAN, PASSWORD, Department, film_form, form_token, open_department
 from tests.desk.desk import Desk, open_desk
 from tests.phantom import phantom_png
 
@@ -24,8 +25,14 @@ CHECKS = [
     checks.response_headers_conformance,
 ]
 EXAMPLES = 12  # of each operation and mode; about a minute in all
-FEW = 3  # of each operation and token
+FEW = 3  # of each operation and token, or session
 KEPT = ("delete",)  # operations that would take the film away from the others
+BY_SESSION = (
+    "api.make_token", "api.revoke_token", "api.add_person", "api.set_role", "api.set_password", "api.disable",
+    "api.enable",
+)  # fmt: skip
+SESSION = "cxr_session"  # the cookie
+SUBJECT = "carl"  # whose account is changed, so that the admin and the tokens of the others stay
 bounded = settings(
     deadline=None,
     derandomize=True,
@@ -82,7 +89,7 @@ def test_answers_are_as_documented(
     served: Desk, schema: BaseSchema, film_id: str, endpoint: str, mode: GenerationMode
 ) -> None:
     try:
-        _send(schema, served.app, endpoint, film_id, mode, EXAMPLES)
+        _send(schema, served.app, endpoint, {"film_id": film_id}, mode, EXAMPLES)
     except Unsatisfiable:
         assert mode.is_negative  # any text is a film's id, and a finding's name
         pytest.skip("nothing can be sent that the document forbids")
@@ -95,28 +102,52 @@ def test_answers_to_tokens_are_as_documented(
 ) -> None:
     """A token may do less than a person, and a clinician less than an admin."""
     schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", shared.app, headers=bearers[name])
-    _send(schema, shared.app, endpoint, shared_film_id, GenerationMode.POSITIVE, FEW, bearers[name])
+    places = {"film_id": shared_film_id}
+    _send(schema, shared.app, endpoint, places, GenerationMode.POSITIVE, FEW, headers=bearers[name])
+
+
+@pytest.mark.parametrize("endpoint", BY_SESSION)
+def test_answers_to_a_session_are_as_documented(
+    shared: Department, bearers: dict[str, dict[str, str]], endpoint: str
+) -> None:
+    """As the script of a page would send them, with the token of its form."""
+    if not shared.people.has(SUBJECT):
+        shared.people.add(SUBJECT, PASSWORD, Role.CLINICIAN)
+    own, _ = shared.sessions.make_token(shared.people.named(ADMIN).id, "test", 1)
+    schema = schemathesis.openapi.from_wsgi("/api/v1/openapi.json", shared.app, headers=bearers[ADMIN])
+    places, headers = {"name": SUBJECT, "token_id": own.id}, {"X-CSRFToken": form_token(shared.admin)}
+    cookie = shared.admin.get_cookie(SESSION)
+    assert cookie
+    statuses = _send(
+        schema, shared.app, endpoint, places, GenerationMode.POSITIVE, FEW, headers=headers,
+        cookies={SESSION: cookie.value},
+    )  # fmt: skip
+    assert statuses[0] in (201, 204)
+    assert shared.admin.get("/people").status_code == 200
 
 
 def _send(
     schema: BaseSchema,
     app: Flask,
     endpoint: str,
-    film_id: str,
+    places: dict[str, str],
     mode: GenerationMode,
     examples: int,
-    headers: dict[str, str] | None = None,
-) -> None:
+    **sent: dict[str, str],
+) -> list[int]:
+    """The statuses of the answers. `places`: what is there, by its name in addresses; `sent`: headers and cookies."""
     path, method = _route(app, endpoint)
+    statuses = []
 
     @settings(bounded, max_examples=examples)
     @given(schema[path][method].as_strategy(generation_mode=mode))
     def send(case: Case) -> None:
-        if "film_id" in case.path_parameters and mode.is_positive and endpoint.partition(".")[2] not in KEPT:
-            case.path_parameters["film_id"] = film_id
-        case.call_and_validate(checks=CHECKS, headers=headers)
+        if mode.is_positive and endpoint.partition(".")[2] not in KEPT:
+            case.path_parameters.update({name: places[name] for name in case.path_parameters.keys() & places})
+        statuses.append(case.call_and_validate(checks=CHECKS, **sent).status_code)  # type: ignore[arg-type]
 
     send()
+    return statuses
 
 
 def _route(app: Flask, endpoint: str) -> tuple[str, str]:

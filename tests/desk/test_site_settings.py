@@ -1,12 +1,12 @@
 """Settings that admins make in the desk: they hold, everywhere, and what is wrong is refused."""
 
-import dataclasses
 import io
 import json
 import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from html import unescape
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,19 +18,19 @@ from cxr.desk import site_settings
 from cxr.desk.site_settings import SiteSettings
 from cxr.desk.tables import writing
 from cxr.errors import SettingError
-from cxr.modelfile import OperatingPoint, Platt, SiteSample
+from cxr.modelfile import Platt
 from cxr.reading.reader import Reader
 from cxr.reading.readers import Readers
-from cxr.reading.site import SiteCalibration
 from cxr.settings import Settings
 from tests.desk.department import ADMIN, Department, post, problem_of
 from tests.desk.desk import Desk, open_desk
 from tests.desk.drawn_reports import add, report
+from tests.desk.site_calibrations import site_calibration
 from tests.reading.tiny import tiny_model
 
 pytestmark = pytest.mark.both_databases
 
-PLAIN = {"default_task": "", "operating_point": "", "keep_days": "", "theme": ""}
+PLAIN = {"default_task": "", "operating_point": "", "keep_days": "", "theme": "", "confirmed": ""}
 
 
 @pytest.fixture(autouse=True)
@@ -49,17 +49,6 @@ def several(tmp_path: Path) -> Iterator[Desk]:
 
 def _put(desk: Desk, **settings: Any) -> Any:
     return desk.client.put("/api/v1/settings", json=settings).get_json()
-
-
-def _calibration(reader: Reader, **other: Any) -> SiteCalibration:
-    point = OperatingPoint(0.0, 1.0, 0.0, 9)
-    points = {name: {"Mass": point} for name in reader.info.operating_points}
-    sample = SiteSample("2026-11-01", 120, 100, ("Mass",))
-    draws = {"Mass": ((1.0, 0.0),) * len(next(iter(reader.info.resampled.values())))}
-    made = SiteCalibration(
-        "model", reader.identity.sha256, reader.info.task, sample, {"Mass": Platt(1.0, 0.0)}, points, draws
-    )
-    return dataclasses.replace(made, **other)
 
 
 def _send(desk: Desk, text: str) -> Any:
@@ -178,7 +167,7 @@ def test_each_change_stands_in_the_log_with_old_and_new(department: Department) 
 
 
 def test_a_calibration_for_this_model_is_used_and_removed(desk: Desk, film_png: bytes) -> None:
-    assert _send(desk, _calibration(desk.reader).to_json()).status_code == 303
+    assert _send(desk, site_calibration(desk.reader).to_json()).status_code == 303
     film = desk.api_upload("a.png", film_png).get_json()
     assert film["model"]["calibration"]["date"] == "2026-11-01"
     assert next(f for f in film["findings"] if f["label"] == "Mass")["above"]
@@ -195,7 +184,7 @@ def test_a_calibration_for_this_model_is_used_and_removed(desk: Desk, film_png: 
     ({"platt": {"Mass": Platt(-1.0, 0.0)}}, "slope of Mass is -1"),
 ])  # fmt: skip
 def test_a_calibration_of_something_else_is_refused(desk: Desk, change: dict[str, Any], sentence: str) -> None:
-    answer = _send(desk, _calibration(desk.reader, **change).to_json())
+    answer = _send(desk, site_calibration(desk.reader, **change).to_json())
     assert answer.status_code == 400 and sentence in problem_of(answer)
     assert _put(desk)["calibrations"] == {}
 
@@ -213,7 +202,7 @@ def test_a_calibration_that_is_too_large_is_not_parsed(desk: Desk) -> None:
 
 def test_a_desk_whose_model_was_exchanged_says_so_and_starts(tmp_path: Path, reader: Reader) -> None:
     with open_desk(tmp_path, reader) as desk:
-        _send(desk, _calibration(reader).to_json())
+        _send(desk, site_calibration(reader).to_json())
         _put(desk, keep_days=30)
     other = tiny_model(tmp_path / "other.onnx", "chestxray14", [1.0] * 14)
     with open_desk(tmp_path, Readers.find(Settings(), [other])) as desk:
@@ -253,6 +242,15 @@ def test_a_refused_form_keeps_what_was_typed(desk: Desk) -> None:
     assert 'value="99999"' not in desk.client.get("/settings").text
 
 
+def test_refused_weights_are_kept_as_they_were_typed(desk: Desk) -> None:
+    typed = dict.fromkeys(_put(desk)["urgency_weights"], "3") | {"Hernia": "11", "Mass": '7"><script>'}
+    answer = desk.client.post("/settings/weights", data={"csrf_token": desk.token(), **typed})
+    assert answer.status_code == 400 and "The weight of Mass is no whole number" in problem_of(answer)
+    kept = dict(re.findall(r'<input type="number" name="(\w+)".*? value="([^"]*)">', answer.text))
+    assert {label: unescape(value) for label, value in kept.items()} == typed
+    assert _put(desk)["set_here"] == []
+
+
 def test_settings_are_for_admins(department: Department) -> None:
     bearer = department.bearer()
     assert department.clinician.get("/settings").status_code == 403
@@ -271,7 +269,7 @@ def test_readers_cannot_be_adjusted_to_what_they_lack(reader: Reader) -> None:
 
 
 def test_the_json_of_a_calibration_is_kept_as_it_came(desk: Desk) -> None:
-    text = _calibration(desk.reader).to_json()
+    text = site_calibration(desk.reader).to_json()
     answer = desk.client.put("/api/v1/settings/calibration", data=text, content_type="application/json").get_json()
     assert answer["calibrations"]["chestxray14"]["films"] == 120
     assert json.loads(desk.intake.site.now.stored["calibration:chestxray14"]) == json.loads(text)

@@ -107,7 +107,7 @@ def test_a_task_that_is_not_served_is_refused_with_those_that_are(several: Desk,
 def test_two_tasks_for_one_film_are_refused(several: Desk, film_png: bytes) -> None:
     answer = several.api_upload("a.png", film_png, task=["pneumonia3", "chestxray8"])  # type: ignore[arg-type]
     assert answer.status_code == 400
-    assert "names 2 tasks" in answer.get_json()["error"]
+    assert "the field task 2 times" in answer.get_json()["error"]
 
 
 def test_the_page_of_a_multiclass_film_names_the_most_probable_class(several: Desk, film_png: bytes) -> None:
