@@ -21,4 +21,5 @@ def wearing(theme: str) -> dict[str, Any]:
 
 def assert_accessible(page: Page, where: str) -> None:
     faults = Axe().run(page, options=AXE).response["violations"]
-    assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in faults] == [], where
+    named = [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in faults]
+    assert not named, f"{where}: {named}"
