@@ -49,7 +49,7 @@ WINGS = {
         "worklist_tables", "site_settings_rows", "worklist_urgency", "worklist_rows", "worklist_patients",
         "worklist_searches", "worklist",
         "answers", "keys", "scores", "store", "instance", "backup", "heatmap_files", "retention",
-        "site_settings", "pictures", "intake", "zips", "uploads", "views", "forms", "cards", "site_settings_values",
+        "site_settings", "pictures", "intake", "zips", "forms", "uploads", "views", "cards", "site_settings_values",
         "looks", "answers_views", "worklist_query", "film_report", "pages", "viewing", "openapi", "api", "api_parts",
         "worklist_csv", "worklist_chosen", "worklist_pages", "worklist_api", "site_settings_pages",
         "film_report_pdf", "film_report_views", "statistics_drift", "statistics", "statistics_queries",
