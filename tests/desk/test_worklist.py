@@ -119,7 +119,7 @@ def test_each_filter_leaves_what_it_says(store: Store) -> None:
 
 def test_a_failed_film_and_one_that_is_read_anew_change_their_state(store: Store) -> None:
     failed, refused = add(store, "failed"), add(store, "refused", report(refused=True))
-    claim = store.reopen(refused, 60)
+    claim = store.reopen(Entry("anna", "read anyway", refused), 60)
     assert {line.film.id for line in _lines(store, state="waiting")} == {failed, refused}
     store.fail(claim, "It failed.")
     assert _names(store, state="failed") == ["refused"]
