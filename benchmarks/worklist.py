@@ -48,7 +48,6 @@ from tests.desk.plans import plans, selects
 from tests.phantom import phantom_png
 
 Asked = tuple[str, FlaskClient, str]  # name of the list, who asks for it, its address
-
 BATCH = 5000
 LABELS = TASKS["chestxray14"].labels
 PEOPLE = ("ann", "bert", "carla", "dev", "eve")
