@@ -15,8 +15,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -30,17 +32,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from cxr.desk.app import create_app
 from cxr.desk.instance import open_store
+from cxr.desk.people import People
+from cxr.desk.people_tables import Role
 from cxr.desk.site_settings_rows import RANKED_WITH, set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import AnswerRow, FilmRow, ReportRow, writing
-from cxr.desk.worklist import Wanted, page_query
+from cxr.desk.worklist import Wanted
 from cxr.desk.worklist_rows import normalised
 from cxr.desk.worklist_tables import AnsweredBy, FindingAbove, WorklistRow
 from cxr.desk.worklist_urgency import rank_all
 from cxr.settings import Settings
 from cxr.tasks import TASKS
+from tests.desk.department import ADMIN, PASSWORD, sign_in
+from tests.desk.plans import plans, selects
 from tests.phantom import phantom_png
 
+Asked = tuple[str, FlaskClient, str]  # name of the list, who asks for it, its address
 BATCH = 5000
 LABELS = TASKS["chestxray14"].labels
 PEOPLE = ("ann", "bert", "carla", "dev", "eve")
@@ -64,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=100_000, help="films in the database")
     parser.add_argument("--repeats", type=int, default=20, help="how often each list is asked for")
-    parser.add_argument("--plans", action="store_true", help="print SQLite's plan of each query")
+    parser.add_argument("--plans", action="store_true", help="print SQLite's plans of each page")
     parser.add_argument("--keep", type=Path, help="folder of the database, made if it is not there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -72,36 +79,44 @@ def main() -> None:
         _fill_once(settings, options.films)
         app = create_app(settings, local=True)
         print(json.dumps({"films": options.films, "cores": os.cpu_count(), **_rank_s(app)}))
-        for name, address, measure in _asked(app):
-            print(json.dumps({"list": name, **_figures(measure, options.repeats)}), flush=True)
-            if options.plans and address is not None:
-                print("\n".join(f"    {line}" for line in _plans(app, address)))
+        for name, client, address in chain(_asked(app.test_client()), _asked_by_a_department(app)):
+            print(json.dumps({"list": name, **_figures(client, address, options.repeats)}), flush=True)
+            if options.plans:
+                print("\n".join(f"    {line}" for line in _plans(client, address)))
         app.extensions["intake"].close()
 
 
-def _asked(app: Flask) -> Iterator[tuple[str, str | None, Callable[[], Any]]]:
-    """(name, query string, what is timed)."""
-    client = app.test_client()
-
-    def get(address: str) -> Callable[[], Any]:
-        return lambda: _ok(client.get(address))
-
+def _asked(client: FlaskClient) -> Iterator[Asked]:
     for name, query in LISTS.items():
-        yield name, query, get(f"/films?{query}")
+        yield name, client, f"/films?{query}"
     for name, text in SEARCHES.items():
         word = client.post("/api/v1/searches", json={"text": text}).get_json()["search"]
-        yield f"search, {name}", f"search={word}", get(f"/films?search={word}")
-        yield f"search, {name}, read", f"search={word}&state=read", get(f"/films?search={word}&state=read")
+        yield f"search, {name}", client, f"/films?search={word}"
+        yield f"search, {name}, read", client, f"/films?search={word}&state=read"
         if following := _following(client, f"/films?search={word}&state=read"):
-            yield f"search, {name}, read, second page", None, get(following)
-        yield f"search, {name}, by date, for programs", None, get(f"/api/v1/films?search={word}")
-    yield "the 1,000th page, for programs", None, get(f"/api/v1/films?limit=50&before={START + SPAN_S / 2}~x")
+            yield f"search, {name}, read, second page", client, following
+        yield f"search, {name}, by date, for programs", client, f"/api/v1/films?search={word}"
+    yield "the 1,000th page, for programs", client, f"/api/v1/films?limit=50&before={START + SPAN_S / 2}~x"
     upload = {"film": (io.BytesIO(phantom_png(1024)), "phantom.png"), "anyway": "1"}
     film = client.post("/api/v1/films", data=upload).get_json()["id"]  # really read: a drawn one has no report to show
     for name in ("urgent first", "a common finding", "a common state"):
         way = quote(f"sort=urgency&{LISTS[name]}")
-        yield f"a film, with the way through: {name}", None, get(f"/films/{film}?list={way}")
+        yield f"a film, with the way through: {name}", client, f"/films/{film}?list={way}"
     client.delete(f"/api/v1/films/{film}")
+
+
+def _asked_by_a_department(app: Flask) -> Iterator[Asked]:
+    """The same films at a shared desk, by somebody who signed in."""
+    settings = replace(app.extensions["settings"], secret_key="only measured")
+    shared = create_app(settings, readers=app.extensions["intake"].readers)
+    people: People = shared.extensions["people"]
+    if not people.some():
+        people.add(ADMIN, PASSWORD, Role.ADMIN)
+    client = shared.test_client()
+    assert sign_in(client, ADMIN).status_code == 303
+    for name in ("urgent first", "a common state"):
+        yield f"{name}, signed in", client, f"/films?{LISTS[name]}"
+    shared.extensions["intake"].close()
 
 
 def _following(client: FlaskClient, address: str) -> str:
@@ -110,19 +125,28 @@ def _following(client: FlaskClient, address: str) -> str:
     return unescape(links[-1]) if links else ""
 
 
-def _ok(answer: Any) -> None:
+def _get(client: FlaskClient, address: str) -> None:
+    answer = client.get(address)
     assert answer.status_code == 200, answer.text[:500]
 
 
-def _figures(measure: Callable[[], Any], repeats: int) -> dict[str, float]:
-    measure()
+def _figures(client: FlaskClient, address: str, repeats: int) -> dict[str, float]:
+    _get(client, address)
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        measure()
+        _get(client, address)
         seconds.append(time.perf_counter() - began)
     worst = sorted(seconds)[int(np.ceil(0.95 * repeats)) - 1]
     return {"median_ms": round(statistics.median(seconds) * 1e3, 1), "p95_ms": round(worst * 1e3, 1)}
+
+
+def _plans(client: FlaskClient, address: str) -> list[str]:
+    """Of every look into the database that the page takes, each once."""
+    engine: sa.Engine = client.application.extensions["intake"].store.engine
+    with selects(engine) as sent:
+        _get(client, address)
+    return sorted({*plans(engine, sent)})
 
 
 def _rank_s(app: Flask) -> dict[str, float]:
@@ -132,22 +156,6 @@ def _rank_s(app: Flask) -> dict[str, float]:
         set_value(session, RANKED_WITH, {}, 0.0)
         assert rank_all(session)
     return {"rank_all_s": round(time.perf_counter() - began, 2)}
-
-
-def _plans(app: Flask, query: str) -> list[str]:
-    from cxr.desk.worklist_query import chosen
-
-    engine: sa.Engine = app.extensions["intake"].store.engine
-    with app.test_request_context(f"/films?{query}"):
-        from flask import g, request
-
-        from cxr.desk.sessions import LOCAL
-
-        g.visitor = LOCAL
-        wanted: Wanted = chosen(request.args).wanted
-    text = page_query(wanted, 51).compile(engine, compile_kwargs={"literal_binds": True}).string
-    with engine.connect() as connection:
-        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}".replace("%", "%%"))]
 
 
 def _fill_once(settings: Settings, count: int) -> None:

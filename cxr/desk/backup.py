@@ -113,13 +113,14 @@ def _copy_database(store: Store, copy: Path) -> None:
             source.driver_connection.backup(target)  # type: ignore[union-attr]
         target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
         _validate_whole(target)
-        _forget_searches(target)
+        _forget_passing(target)
 
 
-def _forget_searches(database: sqlite3.Connection) -> None:
-    """Names and numbers of patients that people looked for: the desk keeps them for hours, a backup for years."""
+def _forget_passing(database: sqlite3.Connection) -> None:
+    """What the desk keeps for hours and a backup for years: sessions, and the patients that people searched for."""
     database.execute("PRAGMA secure_delete = ON")
-    database.execute("DELETE FROM searches")
+    for table in ("searches", "sign_ins"):
+        database.execute(f"DELETE FROM {table}")
     database.commit()
 
 
@@ -202,7 +203,9 @@ def _unpack(source: Path, folder: Path) -> Manifest:
         raise BackupError(f"{source} is damaged, or no backup of a desk; take another backup.") from None
     with closing(sqlite3.connect(folder / DATABASE)) as database:
         _validate_whole(database)
-        database.execute("DELETE FROM sign_ins")  # whoever was signed in then is not now
+        database.execute(
+            "DELETE FROM sign_ins"
+        )  # of backups that still hold sessions: whoever was signed in is not now
         if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'bound_storage'").fetchone():
             database.execute("DELETE FROM bound_storage")  # bound anew: the old storage may hold films that came later
         database.commit()

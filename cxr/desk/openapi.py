@@ -35,7 +35,7 @@ OPERATIONS = {
         "Have one film read, or the films of a ZIP file", "Uploaded", 201, ("upload_key",), "Upload",
         "multipart/form-data", UPLOAD,
     ),
-    "api.films": Operation("List films", "Films", asks=("limit", "before", *FILTERS), refuses=(400, 404)),
+    "api.films": Operation("List films", "Films", asks=("limit", "before", "totals", *FILTERS), refuses=(400, 404)),
     "api.films_table": Operation(
         "All films of a list as a table, with the probability of every label", "text/csv", asks=FILTERS,
         refuses=(400, 404),
@@ -51,7 +51,9 @@ OPERATIONS = {
         "A word for a text that is searched for, valid for 12 hours: addresses are logged, and names of patients must "
         "not stand there", "Search", 201, takes="NewSearch", refuses=(400,),
     ),
-    "api.read_settings": Operation("The settings in force; for admins", "Settings", refuses=(400,)),
+    "api.read_settings": Operation(
+        "The settings in force; for admins", "Settings", asks=("keep_days",), refuses=(400,)
+    ),
     "api.write_settings": Operation(
         "Change some settings; those that are left out stay, null takes one back to the environment's; for admins",
         "Settings", takes="NewSettings", refuses=(400,),

@@ -51,10 +51,18 @@ class People:
             return _found(session.scalar(select(Person).where(Person.name == clean_name(name))))
 
     def add(self, name: str, password: str, role: Role) -> Person:
-        """Raises BadRequest for a name or password that cannot be used, Conflict for a name that is taken."""
+        """Raises BadRequest for a name or password that cannot be used, Conflict for a name that is taken.
+
+        Conflict too for a first account that is no admin's: it would close the desk to all who could open it again.
+        """
         name = _validate_name(name)
         hashed = hash_password(name, password)
         with writing(self._engine) as session:
+            if role != Role.ADMIN and not session.scalar(select(Person.id).limit(1)):
+                raise Conflict(
+                    "There is no account yet, and the first one must be an admin's: from then on everybody has to sign "
+                    "in, and only admins add others. Add it with `python -m cxr users add NAME --admin`."
+                )
             if session.scalar(select(Person.id).where(Person.name == name)):
                 raise Conflict(f"There is a person {name!r} already; choose another name.")
             person = Person(name=name, password=hashed, role=role, created_at=time.time())

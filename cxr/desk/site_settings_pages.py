@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cxr.desk.api import api
 from cxr.desk.audit import Entry
-from cxr.desk.forms import count, fields
+from cxr.desk.forms import count, fields, validate_parameters
 from cxr.desk.retention import expired
 from cxr.desk.site_settings import CALIBRATION, DAYS, FRESH_S, POINTS, TASK, THEME, InForce, SiteSettings
 from cxr.desk.site_settings_values import (
@@ -86,8 +86,14 @@ def remove_calibration(task: str) -> AnyResponse:
 
 @api.get("/api/v1/settings")
 def read_settings() -> dict[str, Any]:
+    """With `keep_days` also how many films would go if it were set to that, for whoever would rather ask first."""
     validate_admin()
-    return _json(_site().now)
+    validate_parameters("The settings take", (DAYS,))
+    told = _json(_site().now)
+    if DAYS in request.args:
+        days = count("keep_days", request.args[DAYS])
+        told["would_delete"] = _doomed(validated({DAYS: days}, intake().readers)[DAYS])
+    return told
 
 
 @api.put("/api/v1/settings")

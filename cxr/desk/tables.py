@@ -194,10 +194,7 @@ def scrub(engine: sa.Engine) -> bool:
 
 
 def keep_room(engine: sa.Engine) -> None:
-    """Hold back some of the disk, so that films can be deleted when it is full.
-
-    Raises OSError when it is, or would be with `size` bytes more.
-    """
+    """Hold back some of the disk, so that films can be deleted when it is full. Raises OSError when it is."""
     KINDS[engine.dialect.name].keep_room(engine)
 
 

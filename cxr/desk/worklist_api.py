@@ -20,10 +20,12 @@ LARGEST_PAGE = 100
 @api.get("/api/v1/films")
 def films() -> dict[str, Any]:
     """Newest first, unless `sort` says otherwise."""
-    asked, limit = chosen(request.args, "before", "limit", sort="date"), _limit(request.args.get("limit", "50"))
+    asked = chosen(request.args, "before", "limit", "totals", sort="date")
+    limit, totals = _limit(request.args.get("limit", "50")), _wants_totals(request.args.get("totals", "no"))
     page = intake().store.worklist.page(asked.wanted, limit, request.args.get("before", ""))
     following = page.next and url_for("api.films", **asked.but(before=page.next), limit=limit)
-    return {"films": [line_json(line) for line in page.lines], "next": following}
+    listed = {"films": [line_json(line) for line in page.lines], "next": following}
+    return listed | ({"totals": _totals(asked.wanted)} if totals else {})
 
 
 @api.get("/api/v1/films.csv")
@@ -62,6 +64,22 @@ def line_json(line: Line) -> dict[str, Any]:
         "answered_by": list(line.answered_by),
     }
     return film_summary(line.film) | listed
+
+
+def _totals(wanted: Wanted) -> dict[str, Any]:
+    """What stands above the list on its page. It takes a pass over all films, hence only where it is asked for."""
+    worklist = intake().store.worklist
+    return {
+        "films": worklist.count(wanted),
+        "without_reading": worklist.without_reading(),
+        "answerers": worklist.answerers(),
+    }
+
+
+def _wants_totals(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise BadRequest(f"totals is {text[:32]!r}; choose yes or no.")
+    return text == "yes"
 
 
 def _chosen_films(most: int) -> tuple[str, ...]:

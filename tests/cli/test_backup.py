@@ -1,5 +1,6 @@
 """A backup is whole or none, and a desk made from it shows all that was there."""
 
+import hashlib
 import json
 import sqlite3
 import zipfile
@@ -9,13 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from cxr import cli
-from cxr.desk.backup import MANIFEST, BackupError, back_up, restore
+from cxr.desk.backup import FORMAT, MANIFEST, BackupError, back_up, restore
+from cxr.desk.instance import DATABASE
+from cxr.desk.migrations import known, people_and_audit
+from cxr.desk.store import Store
 from cxr.errors import SettingError
 from cxr.reading.reader import Reader
+from tests.desk.department import open_department
 from tests.desk.desk import Desk, open_desk
 from tests.phantom import phantom_png
+
+FIRST_RELEASE = Path(__file__).parents[1] / "desk" / "first_release.sql"
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +115,17 @@ def test_what_people_searched_for_is_in_no_backup(desk: Desk, film_id: str, tmp_
     assert b"Doe John" not in (tmp_path / "desk.zip").read_bytes()  # stored, not deflated
 
 
+def test_who_was_signed_in_is_in_no_backup(tmp_path: Path, reader: Reader) -> None:
+    with open_department(tmp_path / "here", reader) as department:
+        back_up(department.intake.store, tmp_path / "desk.zip")
+        assert department.clinician.get("/films").status_code == 200
+    with zipfile.ZipFile(tmp_path / "desk.zip") as file:
+        file.extract(DATABASE, tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        assert database.execute("SELECT count(*) FROM sign_ins").fetchall() == [(0,)]
+        assert database.execute("SELECT name FROM people ORDER BY name").fetchall() == [("anna",), ("bert",)]
+
+
 @pytest.mark.parametrize(("content", "why"), [(None, "are missing"), (b"rotten", "are damaged where they are stored")])
 def test_a_backup_of_a_desk_that_lost_a_film_is_refused(
     desk: Desk, film_id: str, tmp_path: Path, content: bytes | None, why: str
@@ -191,6 +212,45 @@ def test_a_backup_of_a_newer_version_is_refused(backup: Path, tmp_path: Path) ->
     with pytest.raises(BackupError, match=r"newer version of cxr \(7\.0\)"):
         restore(backup, tmp_path / "there")
     assert not (tmp_path / "there").exists()
+
+
+def test_a_backup_of_an_older_version_is_restored_with_nobody_signed_in_and_upgraded(tmp_path: Path) -> None:
+    film, there = b"an old film", tmp_path / "there"
+    _write_0002(tmp_path / "old.sqlite3", film)
+    _pack_0002(tmp_path / "desk.zip", (tmp_path / "old.sqlite3").read_bytes(), film)
+    restore(tmp_path / "desk.zip", there)
+    with closing(Store(f"sqlite:///{there / DATABASE}", there)) as store:
+        assert store.content(store.film("f11a")) == film
+    with closing(sqlite3.connect(there / DATABASE)) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [(known()[-1],)]
+        assert database.execute("SELECT name FROM people").fetchall() == [("anna",)]
+        assert database.execute("SELECT count(*) FROM sign_ins").fetchall() == [(0,)]
+
+
+def _write_0002(file: Path, film: bytes) -> None:
+    """The database of the first release, one step later, with somebody signed in."""
+    with closing(sqlite3.connect(file)) as database:
+        database.executescript(FIRST_RELEASE.read_text())
+        database.execute("UPDATE films SET sha256 = ?", (hashlib.sha256(film).hexdigest(),))
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('0002')")
+        database.commit()
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        people_and_audit.upgrade()
+        connection.exec_driver_sql("INSERT INTO people VALUES (1, 'anna', '', 'admin', 0, 100.0, NULL)")
+        connection.exec_driver_sql("INSERT INTO sign_ins VALUES ('ab', 1, 100.0, 100.0)")
+    engine.dispose()
+
+
+def _pack_0002(file: Path, database: bytes, film: bytes) -> None:
+    sha256, size = hashlib.sha256(database).hexdigest(), len(database)
+    manifest = {"format": FORMAT, "cxr": "0.2.0", "schema": "0002", "made_at": 100.0}
+    manifest |= {"database": {"sha256": sha256, "bytes": size}, "films": {hashlib.sha256(film).hexdigest(): len(film)}}
+    with zipfile.ZipFile(file, "w") as whole:
+        whole.writestr(f"films/{hashlib.sha256(film).hexdigest()}", film)
+        whole.writestr(DATABASE, database)
+        whole.writestr(MANIFEST, json.dumps(manifest))
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

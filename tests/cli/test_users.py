@@ -44,6 +44,15 @@ def test_the_first_admin_is_made_and_listed(run: Run) -> None:
     assert run("users", "list")[1] == "anna  admin  has not signed in yet\nbert  clinician  has not signed in yet\n"
 
 
+def test_a_first_account_that_is_no_admins_is_refused_and_leaves_the_desk_open(run: Run) -> None:
+    status, _, trouble = run("users", "add", "bert", "--password-stdin", typed="correct horse battery\n")
+    assert (status, trouble.startswith("cxr: There is no account yet, and the first one must be an admin's")) == (
+        1,
+        True,
+    )
+    assert run("users", "list")[1].startswith("No accounts yet")
+
+
 def test_people_are_changed_and_each_change_is_told(run: Run) -> None:
     _add(run, "anna", "--admin")
     _add(run, "bert")

@@ -71,10 +71,23 @@ def desk(tmp_path: Path, reader: Reader, database_url: str) -> Iterator[Desk]:
 @pytest.fixture
 def desk_address(desk: Desk) -> Iterator[str]:
     """Where the desk is served."""
+    with _served(desk) as address:
+        yield address
+
+
+@pytest.fixture
+def department_address(department: Department) -> Iterator[str]:
+    with _served(department) as address:
+        yield address
+
+
+@contextmanager
+def _served(desk: Desk) -> Iterator[str]:
     server = waitress.create_server(desk.app, host="127.0.0.1", port=0, threads=2)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
+    server.task_dispatcher.shutdown()  # a thread that has just answered still needs the server
     server.close()
     thread.join()
 

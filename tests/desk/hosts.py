@@ -18,14 +18,11 @@ from typing import Any
 import cv2
 import numpy as np
 import requests
-from sqlalchemy import select
 
 from cxr.desk.app import ROOT
-from cxr.desk.instance import open_store
-from cxr.desk.tables import UNREAD, FilmRow, reading
 from cxr.films.read import read_film
 from cxr.reading.reader import Reader
-from cxr.settings import Settings, variable
+from cxr.settings import variable
 from tests.films.pngs import chunk
 from tests.phantom import draw_phantom
 
@@ -40,6 +37,7 @@ class Host:
 
     process: "subprocess.Popen[bytes]"
     address: str
+    killed_at: list[float] = field(default_factory=list)  # when workers were killed, in seconds since 1970
 
     def workers(self) -> list[int]:
         pid = self.process.pid
@@ -52,12 +50,14 @@ class Host:
         if workers:
             with suppress(ProcessLookupError):
                 os.kill(chance.choice(workers), signal.SIGKILL)
+                self.killed_at.append(time.time())
 
     def kill(self) -> None:
         """As when the power goes."""
         for pid in [self.process.pid, *self.workers()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self.killed_at.append(time.time())
         self.process.wait()
 
     def memory_mb(self) -> float:
@@ -209,75 +209,3 @@ def send_all(
     with ThreadPoolExecutor(clients) as people:
         list(people.map(send, uploads))
     return uploads
-
-
-# --- what became of all of them ---
-
-
-FAULTS = ("unacknowledged", "lost", "stored_twice", "read_twice", "mixed_up", "server_errors")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a load came to."""
-
-    unacknowledged: int
-    lost: int  # acknowledged, and not read in the end
-    stored_twice: int  # more films than uploads
-    read_twice: int  # begun again, though nothing had broken it off
-    mixed_up: int  # with the answer of another film
-    server_errors: int  # 5xx, but for the 503 of a busy desk
-    put_off: int  # 503
-    broken_off: int  # uploads whose connection was lost
-    begun_again: int
-    longest_wait_s: float  # from a lost connection to the reading
-
-    def faults(self) -> dict[str, int]:
-        """Those of FAULTS that there are."""
-        return {name: getattr(self, name) for name in FAULTS if getattr(self, name)}
-
-
-def judge(uploads: Sequence[Upload], settings: Settings, limit_s: float = 120) -> Outcome:
-    """Look into the database, once all that is there was read."""
-    rows = _settled(settings, limit_s)
-    answers = {row.id: row.report.restore().to_dict() for row in rows.values() if row.report}
-    acknowledged = [upload for upload in uploads if upload.film_id]
-    is_read = {u.number: u.film_id in answers and rows[u.film_id].state == "read" for u in acknowledged}
-    broken = {u.film_id for u in uploads if u.broken_at}
-    again = {row.id for row in rows.values() if row.attempts > 1}
-    statuses = [status for upload in uploads for status in upload.statuses]
-    return Outcome(
-        unacknowledged=len(uploads) - len(acknowledged),
-        lost=list(is_read.values()).count(False),
-        stored_twice=len(rows) - len({upload.film_id for upload in acknowledged}),
-        read_twice=len(again - broken),
-        mixed_up=sum(u.mixed_up or (is_read[u.number] and not u.film.says(answers[u.film_id])) for u in acknowledged),
-        server_errors=sum(status >= 500 and status != 503 for status in statuses),
-        put_off=statuses.count(503),
-        broken_off=sum(bool(upload.broken_at) for upload in uploads),
-        begun_again=len(again),
-        longest_wait_s=max((_wait_of(upload, rows) for upload in acknowledged if upload.broken_at), default=0.0),
-    )
-
-
-def _wait_of(upload: Upload, rows: dict[str, FilmRow]) -> float:
-    """From the break that left the film unread until it was read; of one that was broken off again, for each time."""
-    row = rows.get(upload.film_id)
-    left = [moment for moment in upload.broken_at if row and moment > row.created_at]
-    if row is None or not left:
-        return 0.0
-    return ((row.read_at or float("inf")) - left[0]) / max(1, row.attempts - 1)
-
-
-def _settled(settings: Settings, limit_s: float) -> dict[str, FilmRow]:
-    """All films, by id, as soon as none waits."""
-    store, deadline = open_store(settings), time.monotonic() + limit_s
-    try:
-        while True:
-            with reading(store.engine) as session:
-                rows = list(session.scalars(select(FilmRow)))
-            if not any(row.state in UNREAD for row in rows) or time.monotonic() > deadline:
-                return {row.id: store.film(row.id) for row in rows}
-            time.sleep(0.2)
-    finally:
-        store.close()

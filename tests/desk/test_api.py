@@ -3,6 +3,9 @@
 import base64
 import gzip
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +180,31 @@ def test_the_log_is_read_page_by_page(department: Department, monkeypatch: pytes
     assert older["rows"][0]["id"] < everything["rows"][-1]["id"]
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_the_documents_lines_for_people_work(department: Department, department_address: str) -> None:
+    """Those of docs/api.md that take a session, word for word."""
+    lines = _document().split("```bash\n")[1].split("```")[0].replace("curl -s", "curl -s --fail-with-body")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", lines],
+        env={"PATH": os.environ["PATH"], "DESK": department_address},
+        input=f"{PASSWORD}\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [(action, what) for _, action, what in department.told(person=ADMIN)[1:]]
+    assert [what for _, what in told[:-1]] == ["", "carl", "carl admin", "carl", "carl", "carl"]
+    assert told[-1][0] == "make token" and '"token":"cxr_' in done.stdout.replace(" ", "")
+
+
+def _document() -> str:
+    return (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+
+
 def test_the_documents_python_client_works(desk_address: str, film_png: bytes, tmp_path: Path) -> None:
     """That of docs/api.md, word for word, against a desk that is served."""
-    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
-    client = text.split("```python\n")[1].split("```")[0]
+    client = _document().split("```python\n")[1].split("```")[0]
     (tmp_path / "film.png").write_bytes(film_png)
     told: dict[str, Any] = {}
     client = client.replace("https://desk.example", desk_address).replace("film.png", str(tmp_path / "film.png"))

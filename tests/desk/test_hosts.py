@@ -18,7 +18,8 @@ from cxr.reading.reader import Reader
 from cxr.settings import Settings
 from tests.desk.buckets import open_bucket
 from tests.desk.desk import Desk
-from tests.desk.hosts import Known, judge, known_films, open_hosts, send_all
+from tests.desk.hosts import Known, known_films, open_hosts, send_all
+from tests.desk.judging import LATE_S, Lease, judge, keep_ledger, waits
 from tests.phantom import phantom_png
 
 LEASE_S = 8
@@ -30,39 +31,61 @@ def films(reader: Reader) -> list[Known]:
 
 
 def test_two_workers_give_each_film_its_own_answer(tmp_path: Path, films: list[Known]) -> None:
-    with open_hosts([tmp_path], workers=2) as hosts:
+    settings = Settings(instance_path=str(tmp_path))
+    with open_hosts([tmp_path], workers=2) as hosts, keep_ledger(settings) as ledger:
         uploads = send_all(hosts, films, count=24, clients=8)
-    found = judge(uploads, Settings(instance_path=str(tmp_path)))
-    assert (found.faults(), found.put_off, found.broken_off) == ({}, 0, 0)
+        found = judge(uploads, hosts, ledger)
+    assert (found.faults(), found.put_off, found.broken_off, found.begun_again) == ({}, 0, 0, 0)
 
 
-def test_killed_workers_lose_no_film_and_none_is_read_twice(tmp_path: Path, films: list[Known]) -> None:
-    chance = random.Random(1)
-    with open_hosts([tmp_path], workers=2, lease_s=LEASE_S) as hosts:
+def test_killed_workers_lose_no_film_and_each_is_read_again_once_and_in_time(
+    tmp_path: Path, films: list[Known]
+) -> None:
+    chance, settings = random.Random(1), Settings(instance_path=str(tmp_path), lease_s=LEASE_S)
+    with open_hosts([tmp_path], workers=2, lease_s=LEASE_S) as hosts, keep_ledger(settings) as ledger:
 
         def kill_now_and_then(count: int) -> None:
             if count % 6 == 0:
                 hosts[0].kill_worker(chance)
 
         uploads = send_all(hosts, films, count=20, clients=6, on_acknowledged=kill_now_and_then)
-        found = judge(uploads, Settings(instance_path=str(tmp_path)))
+        found = judge(uploads, hosts, ledger)
     assert found.faults() == {}
+    assert hosts[0].killed_at and found.longest_wait_s <= LEASE_S + LATE_S
 
 
 def test_a_host_that_dies_leaves_its_films_to_the_other(
     tmp_path: Path, films: list[Known], postgresql_url: str
 ) -> None:
     with open_bucket() as bucket:
-        shared = {"database_url": postgresql_url, "storage_url": bucket}
-        with open_hosts([tmp_path / "one", tmp_path / "two"], workers=1, lease_s=LEASE_S, **shared) as hosts:
+        shared = {"database_url": postgresql_url, "storage_url": bucket, "lease_s": LEASE_S}
+        settings, folders = (
+            Settings(instance_path=str(tmp_path / "three"), **shared),
+            [tmp_path / "one", tmp_path / "two"],
+        )
+        with open_hosts(folders, workers=1, **shared) as hosts, keep_ledger(settings) as ledger:
 
             def kill_one(count: int) -> None:
                 if count == 8:
                     hosts[0].kill()
 
             uploads = send_all(hosts, films, count=20, clients=6, on_acknowledged=kill_one)
-            found = judge(uploads, Settings(instance_path=str(tmp_path / "three"), **shared))
+            found = judge(uploads, hosts, ledger)
     assert found.faults() == {}
+    assert found.longest_wait_s <= LEASE_S + LATE_S
+
+
+@pytest.mark.parametrize(("leases", "broken_at", "kills", "expected"), [
+    ([Lease(0, 10)], [], [], []),  # its first reader read it
+    ([Lease(0, 10), Lease(11, 21)], [2], [2], [10]),
+    ([Lease(0, 10), Lease(11, 21)], [], [2], [None]),  # another worker's death
+    ([Lease(-20, -10), Lease(-7, 3), Lease(11, 21)], [-18], [-18, -6, 2], [11, 18]),  # its second reader died, too
+    ([Lease(-20, -10), Lease(-7, 3), Lease(11, 21)], [-18], [-18], [11, None]),  # its second reader lived
+])  # fmt: skip
+def test_a_film_waits_anew_whenever_its_reader_dies(
+    leases: list[Lease], broken_at: list[float], kills: list[float], expected: list[float | None]
+) -> None:
+    assert waits(leases, 12, broken_at, kills) == expected
 
 
 def test_a_desk_that_is_told_to_stop_finishes_what_it_reads(tmp_path: Path) -> None:

@@ -56,6 +56,19 @@ def _send(desk: Desk, text: str) -> Any:
     return desk.client.post("/settings/calibration", data=form)
 
 
+def test_programs_may_ask_how_many_films_a_shorter_retention_would_delete(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(desk.intake.store, "old", report(Mass=0.9))
+    in_8_days = time.time() + 8 * 86_400
+    monkeypatch.setattr("cxr.desk.retention.time.time", lambda: in_8_days)
+    told = [desk.client.get(f"/api/v1/settings?keep_days={days}").get_json() for days in (7, 9, 0)]
+    assert [(each["would_delete"], each["keep_days"]) for each in told] == [(1, 0), (0, 0), (0, 0)]
+    for stray in ("keep_days=-1", "keep_days=99999", "keep_day=7"):
+        assert desk.client.get(f"/api/v1/settings?{stray}").status_code == 400
+    assert len(desk.films()) == 1
+
+
 def test_settings_go_before_the_environment_and_can_be_taken_back(several: Desk) -> None:
     assert several.intake.readers.default == "pneumonia3"
     told = _put(several, default_task="chestxray14", operating_point="sensitivity90", keep_days=30, theme="dim")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,10 @@ from cxr.desk.worklist_patients import Pseudonyms
 from cxr.desk.worklist_tables import SEARCH_LENGTH
 from cxr.desk.worklist_urgency import WEIGHTS, rank, rank_all
 from cxr.errors import NotFound
+from cxr.reading.reader import Reader
+from tests.desk.desk import open_desk
 from tests.desk.drawn_reports import add, report
+from tests.desk.plans import plans, selects
 
 pytestmark = pytest.mark.both_databases
 
@@ -115,7 +119,7 @@ def test_each_filter_leaves_what_it_says(store: Store) -> None:
 
 def test_a_failed_film_and_one_that_is_read_anew_change_their_state(store: Store) -> None:
     failed, refused = add(store, "failed"), add(store, "refused", report(refused=True))
-    claim = store.reopen(refused, 60)
+    claim = store.reopen(Entry("anna", "read anyway", refused), 60)
     assert {line.film.id for line in _lines(store, state="waiting")} == {failed, refused}
     store.fail(claim, "It failed.")
     assert _names(store, state="failed") == ["refused"]
@@ -245,6 +249,25 @@ def test_a_list_goes_by_the_index_of_its_order_or_takes_one_pass(
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}".replace("%", "%%")).all()
     sqlite.close()
     assert [row.detail for row in rows] == plan
+
+
+AT_LARGE = re.compile("(SCAN|SEARCH) (films|reports)(?!.*(sqlite_autoindex|ix_films_upload))")  # not by their keys
+LISTS = (
+    "", "sort=date", "sort=patient", "finding=Mass", "state=read", "state=read&sort=date", "task=chestxray14",
+    "answered=no", "answered=by:Ann", "from=2024-01-01", "patient=P-1", "upload=u",
+)  # fmt: skip
+
+
+def test_lists_reach_films_and_reports_by_their_keys_alone(tmp_path: Path, reader: Reader) -> None:
+    """Those rows hold thumbnails and maps; a pass is taken over the narrow rows of the worklist."""
+    with open_desk(tmp_path, reader) as desk:
+        engine = desk.intake.store.engine
+        add(desk.intake.store, "a", report(Mass=0.9))
+        for address in (f"{page}{query}" for page in ("/films?", "/api/v1/films?totals=yes&") for query in LISTS):
+            with selects(engine) as sent:
+                assert desk.client.get(address).status_code == 200
+            steps = [step for plan in plans(engine, sent) for step in plan.split("; ")]
+            assert len(steps) > 4 and not list(filter(AT_LARGE.match, steps)), address
 
 
 @pytest.mark.parametrize("cursor", ["yesterday", "1.0", "1.0~2.0~a~b", "nan~a", f"{'9' * 400}~a", "1.0~a~"])

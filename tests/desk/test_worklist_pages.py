@@ -249,6 +249,17 @@ def test_programs_get_the_same_pages_and_filters(desk: Desk) -> None:
     assert (film["above"], film["answered_by"], film["urgency"], film["patient"]) == (["Effusion"], [], 4.5, None)
 
 
+def test_programs_that_ask_for_them_get_the_numbers_above_the_list(desk: Desk) -> None:
+    for number in range(3):
+        answered = add(desk.intake.store, str(number), report(Mass=0.9))
+    add(desk.intake.store, "other", report(refused=True))
+    desk.intake.store.answers.add(answered, new_answer("Mass", "agree", by="Ann"))
+    listed = desk.client.get("/api/v1/films?limit=1&finding=Mass&totals=yes").get_json()
+    assert listed["totals"] == {"films": 3, "without_reading": {"refused": 1}, "answerers": ["Ann"]}
+    assert "totals" not in desk.client.get(listed["next"]).get_json()
+    assert desk.client.get("/api/v1/films?totals=1").status_code == 400
+
+
 def test_programs_choose_films_for_a_table_and_for_deletion(desk: Desk) -> None:
     one, two, three = (add(desk.intake.store, name, report(Mass=0.9)) for name in ("1", "2", "3"))
     chosen = {"films": [one, two, "0" * 20, one]}
