@@ -32,7 +32,7 @@ from cxr.reading.report import Report
 from cxr.settings import Settings
 
 T = TypeVar("T")
-ROUND_S = 2.0  # how often the housekeeper looks for films whose lease ran out
+ROUND_S = 1.0  # how often the housekeeper looks for films whose lease ran out
 SWEEP_EVERY_S = SHELF_S - 30  # so that the sweeps of a bucket pass over none of its shelves
 NAME_LENGTH = 200
 READING = "reading films, which wait until their leases have run out,"

@@ -76,7 +76,7 @@ def film(film_id: str) -> str:
         "above": len(report.alarms()),
         "uncalibrated": report.uncalibrated(),
         "intervals": any(row.finding.interval for row in rows),
-        "others": intake().store.comparable(row),
+        "others": intake().store.worklist.comparable(row),
         "said": said_of(row),
         "told_of_model": told_of_model(row, report),
         "blind": blind_spots([f.label for f in report.findings], report.model.audience, report.model.kind),

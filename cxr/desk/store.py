@@ -46,7 +46,6 @@ from cxr.reading.report import Report
 
 T = TypeVar("T")
 MOST_ATTEMPTS = 6  # a film that took six readers down with it is not given to a seventh; fewer would fail bystanders
-MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
 HOUR_S = 3600  # bytes of a broken upload are deleted after this long
 TO_BE_READ = "to be read anyway"  # what the log says of such an upload
 SWEPT_AT_ONCE = 500  # hashes in one query
@@ -309,15 +308,6 @@ class Store:
     def thumbnail(self, film_id: str) -> bytes:
         with self._read() as session:
             return _found(session.scalar(select(FilmRow.thumbnail).where(FilmRow.id == film_id)))
-
-    def comparable(self, film: FilmRow) -> list[FilmRow]:
-        """The latest other films that were read, those of the same task first."""
-        others = select(FilmRow).where(FilmRow.id != film.id, FilmRow.state == State.READ)
-        newest = others.order_by(FilmRow.created_at.desc(), FilmRow.id.desc())  # two queries by the index, no sorting
-        with self._read() as session:
-            same = list(session.scalars(newest.where(FilmRow.task == film.task).limit(MOST_COMPARABLE)))
-            room = MOST_COMPARABLE - len(same)
-            return same + list(session.scalars(newest.where(FilmRow.task != film.task).limit(room)))
 
     # --- within ---
 

@@ -27,6 +27,8 @@ ORDERS: dict[str, Key] = {
     "date": _NEWEST,
     "patient": (WorklistRow.patient, WorklistRow.study_at, WorklistRow.study, *_NEWEST),
 }
+MOST_COMPARABLE = 12  # films that a film's page offers for a comparison
+LATEST = 200  # among so many they are looked for, so that a film's page is as quick at any number of films
 NOBODY, ANYBODY, BY = "no", "yes", "by:"  # values of `answered`; the last before a person's name
 
 
@@ -201,6 +203,18 @@ class Worklist:
             behind = session.scalar(chosen.where(tuple_(*order) < here).order_by(*(c.desc() for c in order)))
             ahead = session.scalar(chosen.where(tuple_(*order) > here).order_by(*order))
         return Neighbours(_beside(wanted, ahead), _beside(wanted, behind))
+
+    def comparable(self, film: FilmRow) -> list[FilmRow]:
+        """Some of the latest other films that were read, those of the same task first."""
+        others = select(WorklistRow.film_id, WorklistRow.task).where(
+            WorklistRow.state == State.READ, WorklistRow.film_id != film.id
+        )
+        newest = others.order_by(WorklistRow.created_at.desc(), WorklistRow.film_id.desc()).limit(LATEST)
+        with reading(self.engine) as session:
+            found = sorted(session.execute(newest), key=lambda row: row.task != film.task)  # stable: the latest first
+            ids = [row.film_id for row in found[:MOST_COMPARABLE]]
+            films = {row.id: row for row in session.scalars(select(FilmRow).where(FilmRow.id.in_(ids)))}
+        return [films[film_id] for film_id in ids if film_id in films]
 
     def without_reading(self) -> dict[str, int]:
         """State -> films, of those that wait, failed or were refused."""

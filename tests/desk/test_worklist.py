@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -262,8 +263,9 @@ def test_lists_reach_films_and_reports_by_their_keys_alone(tmp_path: Path, reade
     """Those rows hold thumbnails and maps; a pass is taken over the narrow rows of the worklist."""
     with open_desk(tmp_path, reader) as desk:
         engine = desk.intake.store.engine
-        add(desk.intake.store, "a", report(Mass=0.9))
-        for address in (f"{page}{query}" for page in ("/films?", "/api/v1/films?totals=yes&") for query in LISTS):
+        film_id = add(desk.intake.store, "a", report(Mass=0.9))
+        lists = [f"{page}{query}" for page in ("/films?", "/api/v1/films?totals=yes&") for query in LISTS]
+        for address in (*lists, *(f"/films/{film_id}?{urlencode({'list': query})}" for query in LISTS)):
             with selects(engine) as sent:
                 assert desk.client.get(address).status_code == 200
             steps = [step for plan in plans(engine, sent) for step in plan.split("; ")]
