@@ -203,9 +203,7 @@ def _unpack(source: Path, folder: Path) -> Manifest:
         raise BackupError(f"{source} is damaged, or no backup of a desk; take another backup.") from None
     with closing(sqlite3.connect(folder / DATABASE)) as database:
         _validate_whole(database)
-        database.execute(
-            "DELETE FROM sign_ins"
-        )  # of backups that still hold sessions: whoever was signed in is not now
+        database.execute("DELETE FROM sign_ins")  # which older backups still hold: whoever was signed in is not now
         if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'bound_storage'").fetchone():
             database.execute("DELETE FROM bound_storage")  # bound anew: the old storage may hold films that came later
         database.commit()
