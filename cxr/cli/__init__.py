@@ -1,6 +1,7 @@
 """The command line: `python -m cxr COMMAND`. Each command imports what it needs when it is called."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -44,10 +45,15 @@ def main(arguments: list[str]) -> int:
     """Run one command; its exit status, or 1 after one sentence that says what is wrong."""
     options = parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except CxrError as error:
         print(f"cxr: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read the output, as `head`, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at the end fails, too
+        return 128 + 13  # as if by SIGPIPE
     except Exception as error:
         print(f"cxr: {_of_database(error)}", file=sys.stderr)
         return 1
