@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import waitress
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cxr.cards.card import card_file
@@ -20,6 +18,7 @@ from cxr.films.read import read_film
 from cxr.reading.engine import SHIPPED
 from cxr.reading.readers import Readers
 from cxr.settings import Settings
+from tests.browser.serving import served_at
 from tests.cards.measured import card_for
 from tests.desk.desk import Desk, open_desk
 from tests.phantom import draw_phantom, phantom_dicom, phantom_png
@@ -54,11 +53,8 @@ def served_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture(scope="session")
 def address(served_desk: Desk) -> Iterator[str]:
-    server = waitress.create_server(served_desk.app, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
+    with served_at(served_desk.app) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

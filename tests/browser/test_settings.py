@@ -1,6 +1,5 @@
 """The settings page in a real browser: what is saved, what is refused, and what is asked first."""
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +7,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import waitress
 from playwright.sync_api import Browser, Page, expect
 
 from cxr.desk.tables import FilmRow, writing
 from cxr.reading.reader import Reader
 from tests.browser.conftest import PATIENCE_MS, OpenPage, Shoot
 from tests.browser.looks import THEMES, assert_accessible, wearing
+from tests.browser.serving import served_at
 from tests.desk.desk import Desk, open_desk
 from tests.desk.drawn_reports import add, report
 from tests.desk.site_calibrations import site_calibration
@@ -42,11 +41,8 @@ def desk(tmp_path: Path, reader: Reader) -> Iterator[Desk]:
 
 @pytest.fixture
 def address(desk: Desk) -> Iterator[str]:
-    server = waitress.create_server(desk.app, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
+    with served_at(desk.app) as found:
+        yield found
 
 
 @pytest.fixture

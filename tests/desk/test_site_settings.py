@@ -56,12 +56,16 @@ def _send(desk: Desk, text: str) -> Any:
     return desk.client.post("/settings/calibration", data=form)
 
 
-def test_programs_may_ask_how_many_films_a_shorter_retention_would_delete(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def eight_days_old(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The desk has a film of eight days ago."""
     add(desk.intake.store, "old", report(Mass=0.9))
     in_8_days = time.time() + 8 * 86_400
     monkeypatch.setattr("cxr.desk.retention.time.time", lambda: in_8_days)
+
+
+@pytest.mark.usefixtures("eight_days_old")
+def test_programs_may_ask_how_many_films_a_shorter_retention_would_delete(desk: Desk) -> None:
     told = [desk.client.get(f"/api/v1/settings?keep_days={days}").get_json() for days in (7, 9, 0)]
     assert [(each["would_delete"], each["keep_days"]) for each in told] == [(1, 0), (0, 0), (0, 0)]
     for stray in ("keep_days=-1", "keep_days=99999", "keep_day=7"):
@@ -139,12 +143,8 @@ def test_settings_are_told_while_a_change_waits_for_the_database(desk: Desk) -> 
     assert site.now.keep_days == 30
 
 
-def test_a_shorter_retention_says_how_many_films_would_go_and_waits_for_a_yes(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add(desk.intake.store, "old", report(Mass=0.9))
-    in_8_days = time.time() + 8 * 86_400
-    monkeypatch.setattr("cxr.desk.retention.time.time", lambda: in_8_days)
+@pytest.mark.usefixtures("eight_days_old")
+def test_a_shorter_retention_says_how_many_films_would_go_and_waits_for_a_yes(desk: Desk) -> None:
     form = {"csrf_token": desk.token(), **PLAIN, "theme": "dim", "keep_days": "7"}
     asked = desk.client.post("/settings", data=form)
     assert "1 film is older than 7 days" in asked.text and _put(desk)["set_here"] == []
