@@ -1,12 +1,10 @@
 """Signing in, accounts and the log, in a real browser."""
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
-import waitress
 from playwright.sync_api import Browser, Page, expect
 
 from cxr.desk.audit import Entry
@@ -14,6 +12,7 @@ from cxr.desk.people_tables import SignIn
 from cxr.desk.tables import writing
 from cxr.reading.reader import Reader
 from tests.browser.looks import THEMES, assert_accessible, wearing
+from tests.browser.serving import served_at
 from tests.desk.department import CLINICIAN, PASSWORD, Department, open_department
 from tests.phantom import phantom_png
 
@@ -31,10 +30,8 @@ def department(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Department]
 
 @pytest.fixture(scope="module")
 def address(department: Department) -> Iterator[str]:
-    server = waitress.create_server(department.app, host="127.0.0.1", port=0, threads=4)
-    threading.Thread(target=server.run, daemon=True).start()
-    yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
+    with served_at(department.app) as found:
+        yield found
 
 
 def _sign_in(page: Page, name: str = "anna", password: str = PASSWORD) -> None:

@@ -1,11 +1,9 @@
 """The statistics page of a desk that has read hundreds of films."""
 
 import re
-import threading
 from collections.abc import Iterator
 
 import pytest
-import waitress
 from playwright.sync_api import expect
 
 from cxr.reading.engine import SHIPPED
@@ -13,6 +11,7 @@ from cxr.reading.readers import Readers
 from cxr.settings import Settings
 from tests.browser.conftest import OpenPage, Shoot
 from tests.browser.looks import THEMES, assert_accessible, wearing
+from tests.browser.serving import served_at
 from tests.desk.desk import open_desk
 from tests.desk.many_films import copy_film
 from tests.phantom import phantom_png
@@ -27,10 +26,8 @@ def busy_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with open_desk(tmp_path_factory.mktemp("busy"), readers) as desk:
         desk.api_upload("a.png", phantom_png(512))
         copy_film(desk.intake.store.engine, 599, 90, desk.reader.info.labels, MONTH_S)
-        server = waitress.create_server(desk.app, host="127.0.0.1", port=0, threads=2)
-        threading.Thread(target=server.run, daemon=True).start()
-        yield f"http://127.0.0.1:{server.effective_port}"
-        server.close()
+        with served_at(desk.app) as found:
+            yield found
 
 
 @pytest.mark.parametrize("theme", THEMES)
