@@ -102,8 +102,9 @@ class BoxResult:
 
     label: str
     boxes: int
-    pointing: Interval
-    centre: Interval
+    pointing: Interval  # share of boxes that hold the map's peak
+    centre: Interval  # share that hold the film's centre
+    gain: Interval = UNDEFINED  # pointing less centre, box by box; cards of 0.1.0 do not have it
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,11 @@ def localisation(measured: Measured | None) -> Iterator[Block]:
     if not found:
         yield Paragraph("Heat maps against boxes that people drew: not measured.")
     for result in found:
-        rows = [(readable(b.label), str(b.boxes), shown(b.pointing), shown(b.centre)) for b in result.localisation]
-        head = ("Finding", "Boxes", "Peak of the map in the box", "Centre of the film in the box")
+        rows = [
+            (readable(b.label), str(b.boxes), shown(b.pointing), shown(b.centre), shown(b.gain))
+            for b in result.localisation
+        ]
+        head = ("Finding", "Boxes", "Peak of the map in the box", "Centre of the film in the box", "Ahead of it")
         yield Table(head, tuple(rows), f"{readable(result.name)} part")
 
 
@@ -143,10 +146,10 @@ def failures(measured: Measured | None) -> Iterator[Block]:
         yield Paragraph(f"The heat map is dark in more than half of the test films that have the finding: {named}.")
     for result in measured.evaluations:
         for box in result.localisation:
-            if box.label == "all" and not box.pointing.low > box.centre.value:
+            if box.label == "all" and box.gain.low <= 0:
                 yield Paragraph(
                     f"The heat maps do not point better than the centre of the film: {shown(box.pointing)} of the "
-                    f"boxes hold the map's peak, {shown(box.centre)} the centre."
+                    f"boxes hold the map's peak, {shown(box.centre)} the centre, a difference of {shown(box.gain)}."
                 )
 
 

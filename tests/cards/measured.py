@@ -43,7 +43,9 @@ RESULT = Result(
     ),
     decisions=(PointSet("youden", (LabelAtPoint("viral", 0.2, RatesAtPoint(GOOD, POOR, NONE)),), GOOD, MACRO),),
     subgroups=(GroupResult("sex", "F", 12, 6, POOR, 2),),
-    localisation=(BoxResult("all", 9, Interval(0.12, 0.05, 0.2), Interval(0.2, 0.1, 0.3)),),
+    localisation=(
+        BoxResult("all", 9, Interval(0.12, 0.05, 0.2), Interval(0.2, 0.1, 0.3), Interval(-0.08, -0.2, 0.04)),
+    ),
 )
 MEASURED = Measured(
     date="2026-11-21",

@@ -82,6 +82,12 @@ def test_failures_follow_from_the_figures(model: Described) -> None:
     assert "Test 40 films of 20 patients 0.810 (0.800 to 0.820) 0.660 (0.600 to 0.700) 0.725" in text
     assert "dark in more than half of the test films that have the finding: Viral (6 of 10 films)." in text
     assert "do not point better than the centre of the film: 0.120 (0.050 to 0.200)" in text
+    assert "0.200 (0.100 to 0.300) the centre, a difference of -0.080 (-0.200 to 0.040)." in text
+
+
+def test_maps_stand_beside_the_centre_of_the_film_with_a_paired_difference(model: Described) -> None:
+    text = text_of("Results: where it looks", model)
+    assert "All 9 0.120 (0.050 to 0.200) 0.200 (0.100 to 0.300) -0.080 (-0.200 to 0.040)" in text
 
 
 def test_one_command_line_trains_it_again(model: Described) -> None:
