@@ -116,23 +116,23 @@ class Intake:
         reader = self.readers.of(task)
         with self._slots:
             film = self._film(content)
-            new = NewFilm(
-                name=clean_name(name),
-                format=film.metadata.format,
-                task=reader.info.task,
-                upload=upload,
-                thumbnail=thumbnail_jpeg(film),
-                gradcam=self._writes_heatmaps,
-                anyway=anyway,
-                key=key,
-                patient=self.pseudonyms.patient(film.identity.patient_id),
-                study=self.pseudonyms.study(film.identity),
-                by=by,
-            )
             # The model looks at the film while disk or bucket take its bytes; whoever sent it is answered after both.
             sent_again = key and self.store.knows(key)
             looking = None if sent_again else self._models.submit(reader.read, film, anyway=anyway)
             try:
+                new = NewFilm(
+                    name=clean_name(name),
+                    format=film.metadata.format,
+                    task=reader.info.task,
+                    upload=upload,
+                    thumbnail=thumbnail_jpeg(film),
+                    gradcam=self._writes_heatmaps,
+                    anyway=anyway,
+                    key=key,
+                    patient=self.pseudonyms.patient(film.identity.patient_id),
+                    study=self.pseudonyms.study(film.identity),
+                    by=by,
+                )
                 claim = self.store.add(content, new, self._lease_s)
                 self._read(claim, reader, looking)
             except SentBefore as before:
