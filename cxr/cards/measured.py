@@ -104,7 +104,7 @@ class BoxResult:
     boxes: int
     pointing: Interval  # share of boxes that hold the map's peak
     centre: Interval  # share that hold the film's centre
-    gain: Interval = UNDEFINED  # pointing less centre, box by box; cards of 0.1.0 do not have it
+    gain: Interval = UNDEFINED  # pointing less centre, box by box; cards of 0.2.0 and before lack it
 
 
 @dataclass(frozen=True)
