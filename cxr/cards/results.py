@@ -127,7 +127,8 @@ def localisation(measured: Measured | None) -> Iterator[Block]:
             (readable(b.label), str(b.boxes), shown(b.pointing), shown(b.centre), shown(b.gain))
             for b in result.localisation
         ]
-        head = ("Finding", "Boxes", "Peak of the map in the box", "Centre of the film in the box", "Ahead of the centre")
+        held = ("Peak of the map in the box", "Centre of the film in the box")
+        head = ("Finding", "Boxes", *held, "Ahead of the centre")
         yield Table(head, tuple(rows), f"{readable(result.name)} part")
 
 
