@@ -130,7 +130,10 @@ export class Controls {
   #showLines() {
     const { readings } = this.viewer;
     const items = readings.flatMap((reading) => reading.lines.map((line, k) => this.#line(reading, line, k)));
-    this.#find("lines").replaceChildren(...items);
+    const list = this.#find("lines");
+    // A button that is replaced under a pressed mouse is not clicked, and one that has the focus loses it.
+    const shown = list.children.length === items.length && items.every((item, k) => item.isEqualNode(list.children[k]));
+    if (!shown) list.replaceChildren(...items);
     this.#find("measured").hidden = !items.length;
     const measured = readings.filter((reading) => reading.lines.length).map((reading) => reading.spacing);
     const notes = new Set(measured.map((spacing) => (spacing ? (spacing.calibrated ? "" : MAGNIFIED) : UNKNOWN)));
@@ -144,7 +147,7 @@ export class Controls {
     const button = make("button", "Delete");
     button.type = "button";
     button.setAttribute("aria-label", `Delete the line ${name}`);
-    button.addEventListener("click", () => reading.set({ lines: reading.lines.filter((each) => each !== line) }));
+    button.addEventListener("click", () => reading.set({ lines: reading.lines.filter((_, n) => n !== k) }));
     const item = make("li", `${name} `);
     item.append(button);
     return item;

@@ -159,6 +159,20 @@ def test_a_distance_is_in_millimetres_whichever_way_the_film_lies(open_page: Ope
     expect(page.locator("#measured")).to_be_hidden()
 
 
+def test_a_list_of_lines_that_stays_keeps_its_buttons(open_page: OpenPage, film_path: str) -> None:
+    """One that is replaced under a pressed mouse is not clicked."""
+    page = open_page(film_path)
+    open_film(page)
+    page.keyboard.press("t")
+    page.locator(PANE).focus()
+    for key in ("ArrowLeft", "Enter", "ArrowDown", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Delete the line 1").focus()
+    page.keyboard.press("r")
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    expect(page.get_by_role("button", name="Delete the line 1")).to_be_focused()
+
+
 def test_a_distance_is_measured_by_keys(open_page: OpenPage, film_path: str) -> None:
     page = open_page(film_path)
     open_film(page)
