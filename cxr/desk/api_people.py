@@ -1,19 +1,19 @@
-"""People, tokens and the audit log, for programs. What could outlive a leaked token takes a session."""
+"""People, tokens and the audit log, for programs. What could outlive a leaked token takes one made for that."""
 
 from dataclasses import asdict, dataclass
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
+from flask_login import login_user
 
 from cxr.desk.api import api
 from cxr.desk.audit import COLUMNS
 from cxr.desk.audit_pages import audit_rows, export
 from cxr.desk.forms import json_fields, role
 from cxr.desk.people import clean_name
-from cxr.desk.people_pages import own_id, validate_may_change
 from cxr.desk.people_tables import Person, Token
 from cxr.desk.sessions import LONGEST_TOKEN_DAYS
 from cxr.desk.trail import tells_of
-from cxr.desk.visitors import people, sessions, validate_admin, visitor
+from cxr.desk.visitors import people, sessions, validate_admin, validate_manages, visitor
 from cxr.errors import NotFound
 
 Empty = tuple[str, int]
@@ -43,15 +43,31 @@ class TokenTold:
     created_at: float
     expires_at: float
     used_at: float | None
+    manages: bool
 
     @classmethod
     def of(cls, token: Token) -> "TokenTold":
-        return cls(token.id, token.name, token.created_at, token.expires_at, token.used_at)
+        return cls(token.id, token.name, token.created_at, token.expires_at, token.used_at, token.manages)
 
 
 @api.get("/api/v1/account")
 def account() -> Response:
-    return jsonify(name=visitor().name, role=visitor().role, has_account=visitor().person_id is not None)
+    asking = visitor()
+    told = {"name": asking.name, "role": asking.role, "has_account": asking.person_id is not None}
+    return jsonify(told | {"manages": asking.manages})
+
+
+@api.post("/api/v1/account/password")
+def set_own_password() -> Empty:
+    """Other sessions end, and tokens are revoked, the one that asked among them."""
+    validate_manages()
+    _person_id()
+    asking, (current, new) = visitor(), json_fields(current=str, new=str)
+    sessions().confirm(asking, current, request.remote_addr or "")
+    people().set_password(asking.name, new)
+    if asking.key:
+        login_user(sessions().open(people().named(asking.name)))
+    return "", 204
 
 
 @api.get("/api/v1/tokens")
@@ -61,9 +77,10 @@ def tokens() -> Response:
 
 @api.post("/api/v1/tokens")
 def make_token() -> tuple[Response, int]:
-    owner = own_id()
-    name, days = json_fields(name=str, days=int)
-    token, secret = sessions().make_token(owner, name, min(days, LONGEST_TOKEN_DAYS + 1))
+    validate_manages()
+    owner = _person_id()
+    name, days, manages = json_fields({"manages": False}, name=str, days=int, manages=bool)
+    token, secret = sessions().make_token(owner, name, min(days, LONGEST_TOKEN_DAYS + 1), manages=manages)
     tells_of(detail=token.id)
     return jsonify(asdict(TokenTold.of(token)) | {"token": secret}), 201
 
@@ -83,7 +100,7 @@ def everybody() -> Response:
 
 @api.post("/api/v1/people")
 def add_person() -> tuple[Response, int]:
-    validate_may_change()
+    _validate_may_change()
     name, password, chosen = json_fields(name=str, password=str, role=str)
     person = people().add(name, password, role(chosen))
     tells_of(detail=person.name)
@@ -92,7 +109,7 @@ def add_person() -> tuple[Response, int]:
 
 @api.post("/api/v1/people/<name>/role")
 def set_role(name: str) -> Empty:
-    validate_may_change()
+    _validate_may_change()
     (chosen,) = json_fields(role=str)
     people().set_role(name, role(chosen))
     return _changed(name, f" {chosen}")
@@ -100,7 +117,7 @@ def set_role(name: str) -> Empty:
 
 @api.post("/api/v1/people/<name>/password")
 def set_password(name: str) -> Empty:
-    validate_may_change()
+    _validate_may_change()
     (password,) = json_fields(password=str)
     people().set_password(name, password)
     return _changed(name)
@@ -108,14 +125,14 @@ def set_password(name: str) -> Empty:
 
 @api.post("/api/v1/people/<name>/disable")
 def disable(name: str) -> Empty:
-    validate_may_change()
+    _validate_may_change()
     people().disable(name)
     return _changed(name)
 
 
 @api.post("/api/v1/people/<name>/enable")
 def enable(name: str) -> Empty:
-    validate_may_change()
+    _validate_may_change()
     people().enable(name)
     return _changed(name)
 
@@ -136,6 +153,11 @@ def audit_csv() -> Response:
 def _changed(name: str, how: str = "") -> Empty:
     tells_of(detail=clean_name(name) + how)
     return "", 204
+
+
+def _validate_may_change() -> None:
+    validate_admin()
+    validate_manages()
 
 
 def _person_id() -> int:

@@ -1,7 +1,8 @@
 """The fields of a form, or of a program's JSON, each there once and none that nobody asked for."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from flask import request
@@ -11,7 +12,7 @@ from cxr.errors import BadRequest
 
 CSRF_TOKEN = "csrf_token"  # checked by `door`, before a form is looked at here
 LONGEST_FIELD = 1024
-KINDS = {str: "text", int: "whole number", list: "list"}  # of fields in JSON, in words
+KINDS = {str: "text", int: "whole number", bool: "true or false", list: "list"}  # of fields in JSON, in words
 
 
 def fields(
@@ -34,10 +35,14 @@ def validate_once(but: Collection[str] = ()) -> None:
             raise BadRequest(f"The form has the field {name} {len(values)} times; send it once.")
 
 
-def json_fields(**kinds: type) -> tuple[Any, ...]:
-    """The values of a JSON object that has just these fields, each of its kind. Raises BadRequest."""
+def json_fields(defaults: Mapping[str, Any] = MappingProxyType({}), **kinds: type) -> tuple[Any, ...]:
+    """The values of a JSON object that has just these fields, each of its kind. Raises BadRequest.
+
+    Those of `defaults` may be left out.
+    """
     sent = request.get_json(silent=True)
-    if not isinstance(sent, dict) or set(sent) != set(kinds):
+    sent = {**defaults, **sent} if isinstance(sent, dict) else None
+    if sent is None or set(sent) != set(kinds):
         raise BadRequest(f"Send a JSON object with just these fields: {', '.join(kinds)}.")
     for name, kind in kinds.items():
         if type(sent[name]) is not kind:

@@ -12,6 +12,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 PREFIX = "api."  # of the endpoints that the document tells of
+REFUSALS = {429: "Busy"}  # status -> schema of the answer, where it is another than the common one
 UNGUARDED = ("api.healthz", "api.readyz")
 
 
@@ -28,6 +29,7 @@ class Operation:
     refuses: tuple[int, ...] = ()  # besides 401, 403 and 503, and 404 where the path names something
 
 
+BY_MANAGERS = "by a session, or by a token that manages"
 UPLOAD = (400, 413, 415, 422, 507)
 FILTERS = ("sort", "above", "state", "of_task", "answered", "from", "to", "patient", "search", "of_upload")
 OPERATIONS = {
@@ -46,6 +48,10 @@ OPERATIONS = {
     "api.delete_chosen": Operation(
         "Delete films that are named, at most 500; names those that were there", "Deleted", takes="ChosenFilms",
         refuses=(400,),
+    ),
+    "api.delete_list": Operation(
+        "Delete the films of a list that were taken in before a moment, at most 500 at a time; says how many are left",
+        "DeletedOfList", asks=("taken_before", *FILTERS), refuses=(400, 404),
     ),
     "api.search": Operation(
         "A word for a text that is searched for, valid for 12 hours: addresses are logged, and names of patients must "
@@ -92,25 +98,29 @@ OPERATIONS = {
         "The statistics as a table", "text/csv", asks=("model", "days"), refuses=(400, 404)
     ),
     "api.account": Operation("Who is asking", "Account"),
+    "api.set_own_password": Operation(
+        f"Change one's own password; other sessions end, and tokens are revoked; {BY_MANAGERS}",
+        status=204, takes="OwnPassword", refuses=(400, 404, 429),
+    ),
     "api.tokens": Operation("One's own tokens that can be used, without their text", "Tokens", refuses=(404,)),
     "api.make_token": Operation(
-        "Make a token; its text is told this once. By a session, not by a token", "NewToken", 201, takes="TokenWanted",
-        refuses=(400, 404),
+        f"Make a token; its text is told this once; {BY_MANAGERS}", "NewToken", 201,
+        takes="TokenWanted", refuses=(400, 404),
     ),
     "api.revoke_token": Operation("Revoke one of one's own tokens", status=204),
     "api.everybody": Operation("Everybody who has an account; for admins", "People"),
     "api.add_person": Operation(
-        "Make an account; for admins, by a session", "Person", 201, takes="NewPerson", refuses=(400, 409)
+        f"Make an account; for admins, {BY_MANAGERS}", "Person", 201, takes="NewPerson", refuses=(400, 409)
     ),
     "api.set_role": Operation(
-        "Change a role; for admins, by a session", status=204, takes="NewRole", refuses=(400, 409)
+        f"Change a role; for admins, {BY_MANAGERS}", status=204, takes="NewRole", refuses=(400, 409)
     ),
     "api.set_password": Operation(
-        "Set a password, end sessions and revoke tokens; for admins, by a session", status=204, takes="NewPassword",
+        f"Set a password, end sessions and revoke tokens; for admins, {BY_MANAGERS}", status=204, takes="NewPassword",
         refuses=(400,),
     ),
-    "api.disable": Operation("Disable an account; for admins, by a session", status=204, refuses=(409,)),
-    "api.enable": Operation("Enable or unlock an account; for admins, by a session", status=204),
+    "api.disable": Operation(f"Disable an account; for admins, {BY_MANAGERS}", status=204, refuses=(409,)),
+    "api.enable": Operation(f"Enable or unlock an account; for admins, {BY_MANAGERS}", status=204),
     "api.audit": Operation(
         "The audit log, newest first; for admins", "AuditLog",
         asks=("person", "action", "film", "since", "until", "before_row"), refuses=(400,),
@@ -176,7 +186,7 @@ def _refusals(rule: Rule, told: Operation) -> dict[str, Any]:
     if rule.endpoint in UNGUARDED:
         return {"503": _json("Not now", "Health")}
     statuses = {403, *told.refuses, *((404,) if rule.arguments else ())}
-    found = {401: "SignIn", 503: "Busy"} | dict.fromkeys(statuses, "Refusal")
+    found = {401: "SignIn", 503: "Busy"} | {status: REFUSALS.get(status, "Refusal") for status in statuses}
     return {str(status): _ref("responses", found[status]) for status in sorted(found)}
 
 

@@ -67,8 +67,8 @@ def set_own_password() -> AnyResponse:
 
 @people_pages.post("/account/tokens")
 def make_token() -> tuple[str, int]:
-    owner, (name, days) = own_id(), fields("name", "days")
-    token, secret = sessions().make_token(owner, name, count("days", days))
+    owner, (name, days, manages) = own_id(), fields("name", "days", "manages")
+    token, secret = sessions().make_token(owner, name, count("days", days), manages=_manages(manages))
     tells_of(detail=token.id)
     return _account(secret=secret), 201
 
@@ -182,6 +182,13 @@ def _everybody(**shown: str) -> str:
 def _changed(name: str, how: str = "") -> AnyResponse:
     tells_of(detail=clean_name(name) + how)
     return redirect(url_for("people.everybody"), 303)
+
+
+def _manages(text: str) -> bool:
+    """Raises BadRequest."""
+    if text not in ("", "1"):
+        raise BadRequest(f"manages is {text[:32]!r}; send the form from your account's page.")
+    return bool(text)
 
 
 def own_id() -> int:

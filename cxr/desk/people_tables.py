@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cxr.desk.tables import Base
@@ -63,3 +63,4 @@ class Token(Base):
     expires_at: Mapped[float]
     revoked_at: Mapped[float | None]
     used_at: Mapped[float | None]
+    manages: Mapped[bool] = mapped_column(default=False, server_default=false())  # people, passwords and tokens

@@ -31,12 +31,17 @@ class SignInRefused(CxrError):
 
 @dataclass(frozen=True)
 class Visitor(UserMixin):
-    """Whoever sends a request. `person_id`: None without an account. `key`: of the session; empty with a token."""
+    """Whoever sends a request.
+
+    `person_id`: None without an account. `key`: of the session; empty with a token. `manages`: whether people,
+    passwords and tokens may be changed, as far as the role allows; a session always may, a token where it was made so.
+    """
 
     name: str
     role: Role
     person_id: int | None = None
     key: str = ""
+    manages: bool = True
 
     def get_id(self) -> str:
         """What the signed cookie holds: no number of a person, but the key of one session, which can be ended."""
@@ -127,7 +132,7 @@ class Sessions:
         now = time.time()
         with reading(self._engine) as session:
             found = session.execute(
-                select(Person, Token.id, Token.used_at)
+                select(Person, Token.id, Token.used_at, Token.manages)
                 .join(Token, Token.person_id == Person.id)
                 .where(Token.sha256 == _sha256(token), ~Person.disabled)
                 .where(Token.revoked_at.is_(None), Token.expires_at > now)
@@ -137,14 +142,14 @@ class Sessions:
         if (found.used_at or 0) < now - TOUCH_S:
             with writing(self._engine) as session:
                 session.execute(update(Token).where(Token.id == found.id).values(used_at=now))
-        return _visitor(found.Person, "")
+        return _visitor(found.Person, "", manages=found.manages)
 
-    def make_token(self, person_id: int, name: str, days: int) -> tuple[Token, str]:
+    def make_token(self, person_id: int, name: str, days: int, *, manages: bool = False) -> tuple[Token, str]:
         """A new token and its text, which is kept nowhere. Raises BadRequest."""
         secret, now = TOKEN_MARK + secrets.token_urlsafe(32), time.time()
         token = Token(
             id=secrets.token_hex(6), person_id=person_id, name=_validate_token_name(name), sha256=_sha256(secret),
-            created_at=now, expires_at=now + _validate_days(days) * DAY_S,
+            created_at=now, expires_at=now + _validate_days(days) * DAY_S, manages=manages,
         )  # fmt: skip
         with writing(self._engine) as session:
             if len(_tokens(session, person_id)) >= MOST_TOKENS:
@@ -171,8 +176,8 @@ def _validate_limits(settings: Settings) -> None:
             raise SettingError(f"{variable(name)} is {getattr(settings, name)}; write at least 1.")
 
 
-def _visitor(person: Person, key: str) -> Visitor:
-    return Visitor(person.name, Role(person.role), person.id, key)
+def _visitor(person: Person, key: str, *, manages: bool = True) -> Visitor:
+    return Visitor(person.name, Role(person.role), person.id, key, manages)
 
 
 def _tokens(session: Session, person_id: int) -> list[Token]:

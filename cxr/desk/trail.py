@@ -59,6 +59,7 @@ AUDITED = {
     "api.pixels": SEE,
     "api.preview": SEE,
     "api.thumbnail": SEE,  # by programs, which may do so without a list
+    "api.set_own_password": Told("change own password", refused="password change refused"),
     "api.make_token": Told("make token"),
     "api.revoke_token": Told("revoke token"),
     "api.add_person": Told("add person"),
@@ -99,6 +100,7 @@ NOT_AUDITED = {
     "pages.act_on_films": "each film is told when it is deleted, or leaves in a table; see worklist_csv",
     "api.delete": STORED,
     "api.delete_chosen": STORED,
+    "api.delete_list": STORED,
     "static": "parts of every page",
     "pages.upload_page": "tells of no film",
     "pages.thumbnail": "part of the list, which is told",

@@ -45,9 +45,17 @@ def validate_admin() -> None:
 
 
 def validate_no_token() -> None:
-    """Raises Forbidden for a program: a token that leaked must not make others, or change a password."""
+    """Raises Forbidden for a program, whose way is the API."""
     if visitor().person_id is not None and not visitor().key:
-        raise Forbidden("A token cannot be used here; sign in with a browser.")
+        raise Forbidden("A token cannot be used on this page; programs use /api/v1, people sign in.")
+
+
+def validate_manages() -> None:
+    """Raises Forbidden for a token that was not made for it: one that leaked would make others and outlive its end."""
+    if not visitor().manages:
+        raise Forbidden(
+            "This token may not change people, passwords or tokens; make one that may at /account, or sign in."
+        )
 
 
 def _welcome() -> None:

@@ -9,12 +9,20 @@ from cxr.desk.forms import json_fields
 from cxr.desk.views import film_summary, intake
 from cxr.desk.visitors import visitor
 from cxr.desk.worklist import Line, Wanted
-from cxr.desk.worklist_chosen import MOST_CHOSEN, MOST_DELETED, delete_films, validate_number
+from cxr.desk.worklist_chosen import (
+    MOST_CHOSEN,
+    MOST_DELETED,
+    delete_films,
+    delete_listed,
+    taken_in_before,
+    validate_number,
+)
 from cxr.desk.worklist_csv import table_of
 from cxr.desk.worklist_query import chosen, searches
 from cxr.errors import BadRequest
 
 LARGEST_PAGE = 100
+BEFORE = "taken_before"  # of the films that a program deletes
 
 
 @api.get("/api/v1/films")
@@ -41,6 +49,14 @@ def chosen_films_table() -> Response:
 @api.post("/api/v1/films/delete")
 def delete_chosen() -> dict[str, list[str]]:
     return {"deleted": delete_films(_chosen_films(MOST_DELETED))}
+
+
+@api.delete("/api/v1/films")
+def delete_list() -> dict[str, Any]:
+    """As on the page: films that came after somebody looked at the list are not meant."""
+    asked, moment = chosen(request.args, BEFORE, sort="date"), request.args.get(BEFORE, "")
+    wanted = taken_in_before(moment, asked.wanted, f"give {BEFORE}, seconds since 1970, in the address.")
+    return {"deleted": delete_listed(wanted), "left": intake().store.worklist.count(wanted)}
 
 
 @api.post("/api/v1/searches")

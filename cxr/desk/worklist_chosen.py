@@ -1,13 +1,16 @@
-"""Many films at once, named by their ids: how many, and their deletion."""
+"""Many films at once, named by their ids or by a list: how many, and their deletion."""
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace
+from math import inf, isfinite
 
 from flask import g
 
 from cxr.desk.faults import DeletedInPart
 from cxr.desk.views import intake
 from cxr.desk.visitors import visitor
+from cxr.desk.worklist import Wanted
 from cxr.errors import BadRequest, NotFound
 
 MOST_CHOSEN = 1000  # more than any page shows
@@ -18,6 +21,22 @@ def validate_number(film_ids: Collection[str], most: int) -> None:
     """Raises BadRequest."""
     if not 0 < len(film_ids) <= most:
         raise BadRequest(f"{len(film_ids)} films were chosen; choose some, {most} at most, or take all of the list.")
+
+
+def taken_in_before(text: str, wanted: Wanted, remedy: str) -> Wanted:
+    """`wanted` without the films of that moment (seconds since 1970) and later: whoever asked did not know of them.
+
+    Raises BadRequest, which ends with `remedy`.
+    """
+    with suppress(ValueError):
+        if isfinite(moment := float(text)):
+            return replace(wanted, until=min(moment, wanted.until or inf))
+    raise BadRequest(f"It is not said which films were known of; {remedy}")
+
+
+def delete_listed(wanted: Wanted) -> list[str]:
+    """The first MOST_DELETED films of a list; the ids of those that were there."""
+    return delete_films([line.film.id for line in intake().store.worklist.page(wanted, MOST_DELETED).lines])
 
 
 def delete_films(film_ids: Iterable[str]) -> list[str]:

@@ -1,9 +1,6 @@
 """The page of the worklist, what is done with many of its films at once, and the way through it film by film."""
 
 import time
-from contextlib import suppress
-from dataclasses import replace
-from math import inf, isfinite
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,7 +14,7 @@ from cxr.desk.refusals import refusals_of
 from cxr.desk.views import intake, settings
 from cxr.desk.visitors import visitor
 from cxr.desk.worklist import ANYBODY, NOBODY, Wanted
-from cxr.desk.worklist_chosen import MOST_CHOSEN, MOST_DELETED, delete_films, validate_number
+from cxr.desk.worklist_chosen import MOST_CHOSEN, MOST_DELETED, delete_listed, taken_in_before, validate_number
 from cxr.desk.worklist_csv import table_of
 from cxr.desk.worklist_query import AT, FILTERS, LIST, STATES, Chosen, chosen, searches
 from cxr.errors import BadRequest
@@ -63,8 +60,7 @@ def act_on_films() -> AnyResponse:
     action, asked, wanted = _validated_action()
     if action == "csv":
         return table_of(wanted)
-    gone = [line.film.id for line in intake().store.worklist.page(wanted, MOST_DELETED).lines]
-    flash(str(len(delete_films(gone))), DELETED)
+    flash(str(len(delete_listed(wanted))), DELETED)
     return redirect(url_for("pages.films", **asked.but()), 303)
 
 
@@ -101,14 +97,6 @@ def _validated_action() -> tuple[str, Chosen, Wanted]:
     if scope == "all" and ids:
         raise BadRequest(f"{len(ids)} films are ticked, and all of the list are asked for; take one or the other.")
     if scope == "all":  # films that came after the page was shown were not meant
-        return action, asked, replace(asked.wanted, until=min(_moment(shown_at), asked.wanted.until or inf))
+        return action, asked, taken_in_before(shown_at, asked.wanted, "reload the page, and choose again.")
     validate_number(ids, MOST_CHOSEN)
     return action, asked, Wanted(sort=asked.wanted.sort, films=ids)
-
-
-def _moment(text: str) -> float:
-    """Seconds since 1970. Raises BadRequest."""
-    with suppress(ValueError):
-        if isfinite(moment := float(text)):
-            return moment
-    raise BadRequest("The form does not say when its page was shown; reload the page.")

@@ -79,6 +79,7 @@ def test_a_token_is_made_and_revoked(open_page: Callable[..., Page]) -> None:
     page = open_page("/account")
     _sign_in(page)
     page.get_by_label("What it is for").fill("archive of 2026")
+    page.get_by_label("What it may change").select_option("films, settings, people and tokens")
     page.get_by_role("button", name="Make a token").click()
     expect(page.locator(".secret")).to_have_text(re.compile("^cxr_"))
     page.get_by_role("button", name="Revoke archive of 2026").click()
@@ -175,6 +176,16 @@ def test_a_page_from_before_somebody_signed_in_anew_goes_on_at_a_click(
 def _end_sessions(department: Department) -> None:
     with writing(department.intake.store.engine) as session:
         session.execute(sa.delete(SignIn))
+
+
+def test_an_admins_pages_fit_at_every_width(open_page: Callable[..., Page]) -> None:
+    """Admins have the most pages to choose from."""
+    page = open_page("/account")
+    _sign_in(page)
+    expect(page.get_by_label("What it is for")).to_be_visible()
+    for width in range(320, 1320, 100):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -37,9 +37,10 @@ class Department(Desk):
         assert sign_in(client, name).status_code == 303
         return client
 
-    def bearer(self, name: str = CLINICIAN) -> dict[str, str]:
+    def bearer(self, name: str = CLINICIAN, *, manages: bool = False) -> dict[str, str]:
         """Header of a new token of a person."""
-        return {"Authorization": f"Bearer {self.sessions.make_token(self.people.named(name).id, 'test', 1)[1]}"}
+        _, secret = self.sessions.make_token(self.people.named(name).id, "test", 1, manages=manages)
+        return {"Authorization": f"Bearer {secret}"}
 
     def told(self, **wanted: Any) -> list[tuple[str, str, str]]:
         """The audit log, oldest first: person, action, film or detail."""

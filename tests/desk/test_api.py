@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from werkzeug.test import TestResponse
 
 from cxr.desk.openapi import OPERATIONS, described_methods, document, path_of
 from cxr.desk.store import NewFilm
-from tests.desk.department import ADMIN, CLINICIAN, PASSWORD, Department, form_token
+from cxr.reading.reader import Reader
+from tests.desk.department import ADMIN, CLINICIAN, PASSWORD, Department, form_token, open_department, sign_in
 from tests.desk.desk import Desk
 
 
@@ -105,22 +107,29 @@ def test_errors_have_one_form(desk: Desk, method: str, path: str, status: int) -
 # --- people ---
 
 
-def _send(department: Department, path: str, body: Any = None, **options: Any) -> TestResponse:
-    """As a script of a page: with the session of an admin."""
-    client = department.admin
-    return client.post(path, json=body, headers={"X-CSRFToken": form_token(client)}, **options)
+Send = Callable[..., TestResponse]  # (path, body)
 
 
-def test_an_admin_changes_people_by_a_session(department: Department) -> None:
-    made = _send(department, "/api/v1/people", {"name": "Cleo", "password": PASSWORD, "role": "clinician"})
+@pytest.fixture(params=["session", "token"])
+def send(request: pytest.FixtureRequest, department: Department) -> Send:
+    """As an admin: as a script of a page does, or with a token that manages."""
+    if request.param == "session":
+        client, headers = department.admin, {"X-CSRFToken": form_token(department.admin)}
+    else:
+        client, headers = department.client, department.bearer(ADMIN, manages=True)
+    return lambda path, body=None: client.post(path, json=body, headers=headers)
+
+
+def test_an_admin_changes_people(department: Department, send: Send) -> None:
+    made = send("/api/v1/people", {"name": "Cleo", "password": PASSWORD, "role": "clinician"})
     assert (made.status_code, made.get_json()["name"]) == (201, "cleo")
-    assert _send(department, "/api/v1/people/cleo/role", {"role": "admin"}).status_code == 204
-    assert _send(department, "/api/v1/people/cleo/password", {"password": "another good one"}).status_code == 204
-    assert _send(department, "/api/v1/people/cleo/disable").status_code == 204
+    assert send("/api/v1/people/cleo/role", {"role": "admin"}).status_code == 204
+    assert send("/api/v1/people/cleo/password", {"password": "another good one"}).status_code == 204
+    assert send("/api/v1/people/cleo/disable").status_code == 204
     told = {person["name"]: person for person in department.admin.get("/api/v1/people").get_json()["people"]}
     assert (told["cleo"]["role"], told["cleo"]["disabled"]) == ("admin", True)
     assert "password" not in told["cleo"]
-    assert _send(department, "/api/v1/people/cleo/enable").status_code == 204
+    assert send("/api/v1/people/cleo/enable").status_code == 204
     actions = [action for person, action, what in department.told(person=ADMIN) if what.startswith("cleo")]
     assert actions == ["add person", "change role", "set password", "disable person", "enable person"]
 
@@ -135,9 +144,9 @@ def test_an_admin_changes_people_by_a_session(department: Department) -> None:
         {"name": "x", "password": PASSWORD, "role": "admin", "more": 1},
     ],
 )  # fmt: skip
-def test_a_person_that_cannot_be_made_is_refused(department: Department, body: Any) -> None:
+def test_a_person_that_cannot_be_made_is_refused(department: Department, send: Send, body: Any) -> None:
     before = department.people.all()
-    assert _send(department, "/api/v1/people", body).status_code == 400
+    assert send("/api/v1/people", body).status_code == 400
     assert len(department.people.all()) == len(before)
 
 
@@ -146,8 +155,39 @@ def test_a_token_looks_but_changes_no_people(department: Department) -> None:
     assert client.get("/api/v1/people", headers=bearer).status_code == 200
     assert client.get("/api/v1/audit", headers=bearer).status_code == 200
     assert client.get("/api/v1/audit.csv", headers=bearer).mimetype == "text/csv"
-    for path in ("/api/v1/people", "/api/v1/people/bert/disable", "/api/v1/tokens"):
-        assert client.post(path, json={}, headers=bearer).status_code == 403
+    for path in ("people", "people/bert/disable", "tokens", "account/password"):
+        answer = client.post(f"/api/v1/{path}", json={}, headers=bearer)
+        assert answer.status_code == 403 and "make one that may at /account" in answer.get_json()["error"]
+
+
+def test_a_clinicians_token_manages_no_others(department: Department) -> None:
+    bearer = department.bearer(CLINICIAN, manages=True)
+    answer = department.client.post(f"/api/v1/people/{ADMIN}/disable", headers=bearer)
+    assert (answer.status_code, "for admins" in answer.get_json()["error"]) == (403, True)
+
+
+@pytest.mark.parametrize(("send", "still"), [("session", 200), ("token", 401)], indirect=["send"])
+def test_somebody_changes_their_own_password(department: Department, send: Send, still: int) -> None:
+    """All sessions and tokens end but for the session that asked."""
+    other, path, new = department.bearer(ADMIN), "/api/v1/account/password", "another battery"
+    assert send(path, {"current": "not the right one", "new": new}).status_code == 400
+    assert send(path, {"current": PASSWORD, "new": "short"}).status_code == 400
+    assert department.client.get("/api/v1/account", headers=other).status_code == 200
+    assert send(path, {"current": PASSWORD, "new": new}).status_code == 204
+    assert department.client.get("/api/v1/account", headers=other).status_code == 401
+    assert department.admin.get("/api/v1/account").status_code == still
+    assert sign_in(department.app.test_client(), ADMIN, new).status_code == 303
+    actions = [action for _, action, _ in department.told(person=ADMIN)[1:4]]
+    assert actions == ["password change refused", "password change refused", "change own password"]
+
+
+def test_who_guesses_a_password_by_a_token_has_to_wait(tmp_path: Path, reader: Reader, quick_hashes: None) -> None:
+    with open_department(tmp_path, reader, sign_in_tries=2) as department:
+        bearer, guess = department.bearer(manages=True), {"current": "not the right one", "new": "another battery"}
+        path = "/api/v1/account/password"
+        answers = [department.client.post(path, json=guess, headers=bearer) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [400, 400, 429]
+        assert int(answers[-1].headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize("path", ["people", "audit", "audit.csv"])
@@ -164,11 +204,20 @@ def test_a_token_can_revoke_itself(department: Department) -> None:
     assert department.client.get("/api/v1/account", headers=bearer).status_code == 401
 
 
-def test_a_session_makes_a_token_once_told(department: Department) -> None:
-    made = _send(department, "/api/v1/tokens", {"name": "nightly", "days": 7}).get_json()
+@pytest.mark.parametrize("wanted", [{}, {"manages": False}, {"manages": True}])
+def test_a_token_is_made_and_told_once(department: Department, send: Send, wanted: dict[str, bool]) -> None:
+    made = send("/api/v1/tokens", {"name": "nightly", "days": 7, **wanted}).get_json()
     told = department.client.get("/api/v1/account", headers={"Authorization": f"Bearer {made['token']}"})
-    assert told.get_json() == {"name": ADMIN, "role": "admin", "has_account": True}
-    assert _send(department, "/api/v1/tokens", {"name": "nightly", "days": 0}).status_code == 400
+    manages = wanted.get("manages", False)
+    assert told.get_json() == {"name": ADMIN, "role": "admin", "has_account": True, "manages": manages}
+    assert made["token"] not in department.admin.get("/api/v1/tokens").text
+
+
+@pytest.mark.parametrize("wrong", [{"days": 0}, {"days": True}, {"manages": 1}, {"manages": None}, {"more": 1}])
+def test_a_token_that_cannot_be_made_is_refused(department: Department, send: Send, wrong: dict[str, Any]) -> None:
+    before = len(department.sessions.tokens(department.people.named(ADMIN).id))
+    assert send("/api/v1/tokens", {"name": "nightly", "days": 7, **wrong}).status_code == 400
+    assert len(department.sessions.tokens(department.people.named(ADMIN).id)) == before
 
 
 def test_the_log_is_read_page_by_page(department: Department, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,19 +231,19 @@ def test_the_log_is_read_page_by_page(department: Department, monkeypatch: pytes
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_the_documents_lines_for_people_work(department: Department, department_address: str) -> None:
-    """Those of docs/api.md that take a session, word for word."""
+    """Those of docs/api.md that take a token that manages, word for word."""
     lines = _document().split("```bash\n")[1].split("```")[0].replace("curl -s", "curl -s --fail-with-body")
+    (bearer,) = department.bearer(ADMIN, manages=True).items()
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", lines],
-        env={"PATH": os.environ["PATH"], "DESK": department_address},
-        input=f"{PASSWORD}\n",
+        env={"PATH": os.environ["PATH"], "DESK": department_address, "AUTH": ": ".join(bearer)},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
     told = [(action, what) for _, action, what in department.told(person=ADMIN)[1:]]
-    assert [what for _, what in told[:-1]] == ["", "carl", "carl admin", "carl", "carl", "carl"]
+    assert [what for _, what in told[:-1]] == ["carl", "carl admin", "carl", "carl", "carl"]
     assert told[-1][0] == "make token" and '"token":"cxr_' in done.stdout.replace(" ", "")
 
 

@@ -48,7 +48,7 @@ FORMS: dict[str, dict[str, str | File]] = {
     "people.try_sign_in": {"name": CLINICIAN, "password": PASSWORD, "next": "/films"},
     "people.sign_out": {},
     "people.set_own_password": {"current": PASSWORD, "new": NEW_PASSWORD, "again": NEW_PASSWORD},
-    "people.make_token": {"name": "archive", "days": "30"},
+    "people.make_token": {"name": "archive", "days": "30", "manages": ""},
     "people.revoke_token": {},
     "people.add": {"name": "carl", "role": "clinician", "password": PASSWORD, "again": PASSWORD},
     "people.set_role": {"role": "admin"},

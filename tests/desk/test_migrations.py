@@ -25,8 +25,9 @@ from tests.desk.desk import Desk
 
 FIRST_RELEASE = Path(__file__).with_name("first_release.sql")
 TABLES_OF_0007 = ("worklist", "findings_above", "answered_by", "searches", "site_settings", "pseudonym_key")
-SINCE_0007 = "DROP TABLE bound_storage; ALTER TABLE films DROP COLUMN anyway;"
+SINCE_0007 = "DROP TABLE bound_storage; ALTER TABLE films DROP COLUMN anyway; ALTER TABLE tokens DROP COLUMN manages;"
 BACK_TO_0009 = (
+    "ALTER TABLE tokens DROP COLUMN manages",
     "DROP INDEX worklist_patients",
     "ALTER TABLE worklist DROP COLUMN study_at",
     "CREATE INDEX worklist_patients ON worklist (patient, study, created_at, film_id)",
@@ -138,7 +139,7 @@ def test_opening_again_changes_nothing(old: Path) -> None:
     once = _schema(old)
     open_database(f"sqlite:///{old}").dispose()
     assert _schema(old) == once
-    assert known() == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011"]
+    assert known() == ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012"]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> None:
@@ -146,7 +147,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(old: Path) -> N
     with closing(sqlite3.connect(old)) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
-    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0011"):
+    with pytest.raises(SettingError, match=r"written by a newer version of cxr \(schema 9999; this one knows 0012"):
         open_database(f"sqlite:///{old}")
     with closing(sqlite3.connect(old)) as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -158,7 +159,7 @@ def test_several_processes_that_start_at_once_upgrade_once(old: Path) -> None:
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
     with closing(sqlite3.connect(old)) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0011",)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0012",)]
 
 
 def test_a_step_that_fails_leaves_the_database_as_it_was(old: Path) -> None:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.both_databases
 
 
 def _make(department: Department, **fields: object) -> str:
-    answer = post(department.clinician, "/account/tokens", **{"name": "archive", "days": "90", **fields})
+    answer = post(department.clinician, "/account/tokens", **{"name": "archive", "days": "90", "manages": "", **fields})
     assert answer.status_code == 201
     return answer.text.split('class="secret">')[1].split("<")[0]
 
@@ -87,12 +87,21 @@ def test_a_token_opens_no_page_of_accounts(department: Department) -> None:
         ({"days": "²"}, "no whole number"),
         ({"days": "9" * 30}, "no whole number"),
         ({"days": ["1", "2"]}, "2 times"),
+        ({"manages": "yes"}, "manages is 'yes'"),
     ],
 )
 def test_a_token_form_that_is_wrong_makes_none(department: Department, fields: dict[str, object], why: str) -> None:
-    answer = post(department.clinician, "/account/tokens", **{"name": "archive", "days": "90", **fields})
+    answer = post(department.clinician, "/account/tokens", **{"name": "archive", "days": "90", "manages": "", **fields})
     assert answer.status_code == 400 and why in problem_of(answer)
     assert department.sessions.tokens(department.people.named(CLINICIAN).id) == []
+
+
+@pytest.mark.parametrize(("manages", "status"), [("", 403), ("1", 201)])
+def test_a_token_makes_others_where_it_was_made_for_that(department: Department, manages: str, status: int) -> None:
+    headers = {"Authorization": f"Bearer {_make(department, manages=manages)}"}
+    answer = department.client.post("/api/v1/tokens", json={"name": "child", "days": 1}, headers=headers)
+    assert answer.status_code == status
+    assert ("your password and tokens</td>" in department.clinician.get("/account").text) == bool(manages)
 
 
 def test_a_name_of_a_token_is_shown_and_never_run(department: Department) -> None:
@@ -103,7 +112,7 @@ def test_a_name_of_a_token_is_shown_and_never_run(department: Department) -> Non
 def test_a_person_has_fifty_tokens_at_most(department: Department) -> None:
     for _ in range(50):
         department.bearer()
-    answer = post(department.clinician, "/account/tokens", name="one more", days="1")
+    answer = post(department.clinician, "/account/tokens", name="one more", days="1", manages="")
     assert "50 tokens, which is the most" in problem_of(answer)
 
 

@@ -3,13 +3,14 @@
 import csv
 import io
 import re
+import time
 from html import unescape
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from cxr.desk import worklist_csv, worklist_pages
+from cxr.desk import worklist_chosen, worklist_csv
 from cxr.desk.answers import new_answer
 from cxr.desk.audit import Entry
 from tests.desk.department import CLINICIAN, Department, post
@@ -152,7 +153,7 @@ def test_all_films_of_a_list_are_deleted_but_for_those_that_came_after_it_was_sh
     store = desk.intake.store
     ids = [add(store, name, report(Mass=0.9)) for name in ("1", "2", "3")]
     other, late = add(store, "other", report(Effusion=0.9)), add(store, "late", report(Mass=0.9))
-    monkeypatch.setattr(worklist_pages, "MOST_DELETED", 2)
+    monkeypatch.setattr(worklist_chosen, "MOST_DELETED", 2)
     shown_at = store.film(late).created_at
     for left in ({ids[0], other, late}, {other, late}):
         _act(desk, action="delete", scope="all", list="finding=Mass", shown_at=shown_at)
@@ -268,6 +269,37 @@ def test_programs_choose_films_for_a_table_and_for_deletion(desk: Desk) -> None:
     deleted = desk.client.post("/api/v1/films/delete", json=chosen)
     assert (deleted.status_code, deleted.get_json()) == (200, {"deleted": [one, two]})
     assert [film["id"] for film in desk.films()] == [three]
+
+
+def test_programs_delete_all_of_a_list_but_what_came_since(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worklist_chosen, "MOST_DELETED", 2)
+    for name in ("1", "2", "3"):
+        add(desk.intake.store, name, report(Mass=0.9))
+    other = add(desk.intake.store, "4", report(Effusion=0.9))
+    moment = time.time()
+    later = add(desk.intake.store, "5", report(Mass=0.9))
+    address = f"/api/v1/films?finding=Mass&taken_before={moment}"
+    told = [desk.client.delete(address).get_json() for _ in range(3)]
+    assert [(len(each["deleted"]), each["left"]) for each in told] == [(2, 1), (1, 0), (0, 0)]
+    assert {film["id"] for film in desk.films()} == {other, later}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "",
+        "taken_before=",
+        "taken_before=nan",
+        "taken_before=9e9&findnig=Mass",
+        "taken_before=9e9&taken_before=9e9",
+        "taken_before=2026-01-01",
+        "finding=Mass",
+    ],
+)
+def test_a_program_that_does_not_say_which_list_deletes_nothing(desk: Desk, asked: str) -> None:
+    add(desk.intake.store, "1", report(Mass=0.9))
+    answer = desk.client.delete(f"/api/v1/films?{asked}")
+    assert (answer.status_code, len(answer.get_json()["error"]) > 20, len(desk.films())) == (400, True, 1)
 
 
 @pytest.mark.parametrize(
