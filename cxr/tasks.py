@@ -57,6 +57,7 @@ class Augmentation:
     rotation: float = _flag(10.0, "rotation to either side, degrees", Range(0, 180))
     shift: float = _flag(0.06, "shift to any side, share of the side", _SHARE)
     zoom: float = _flag(0.15, "zoom in or out, share of the size", _PART)
+    stretch: float = _flag(0.0, "wider or taller, natural logarithm of the ratio of the sides")
     flip: float = _flag(0.5, "probability of mirroring left and right", _SHARE)
     brightness: float = _flag(0.1, "brightness added or taken, of the range 0 to 1", _SHARE)
     contrast: float = _flag(0.25, "contrast about the film's mean, share", _SHARE)

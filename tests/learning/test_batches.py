@@ -147,6 +147,17 @@ def test_each_change_alone_changes_the_film(field: str) -> None:
     assert (augment(film, 32, how, generator(0)) - film).abs().max() > 0.01
 
 
+def test_a_film_is_stretched_as_far_as_said_and_keeps_its_area() -> None:
+    rows, columns = np.mgrid[:96, :96] - 47.5
+    disc = torch.from_numpy((rows**2 + columns**2 < 24**2).astype(np.float32)).expand(64, 1, 96, 96)
+    how = dataclasses.replace(NO_AUGMENTATION, stretch=0.6)
+    stretched = augment(disc, 96, how, generator(0))[:, 0] > 0.5
+    width, height = (stretched.any(axis).sum(1) for axis in (1, 2))
+    ratios = torch.log(width / height)
+    assert ratios.min() < -0.4 and ratios.max() > 0.4 and ratios.abs().max() < 0.66  # whole pixels
+    torch.testing.assert_close(stretched.sum((1, 2)).float(), disc.sum((1, 2, 3)), rtol=0.05, atol=0)
+
+
 def test_mixup_blends_films_and_labels_by_the_same_share() -> None:
     films = torch.arange(4.0).view(4, 1, 1, 1)
     blended, labels = mixup(films, films.view(4, 1), alpha=1.0, generator=generator(0))
