@@ -132,6 +132,7 @@ class Intake:
                     patient=self.pseudonyms.patient(film.identity.patient_id),
                     study=self.pseudonyms.study(film.identity),
                     by=by,
+                    begun=True,
                 )
                 claim = self.store.add(content, new, self._lease_s)
                 self._read(claim, reader, looking)
@@ -247,16 +248,20 @@ class Intake:
             if not isinstance(error, MemoryError):  # the film's own size may be the cause, so that counts as an attempt
                 with suppress(SQLAlchemyError):
                     self.store.put_off(claim)
-        self._wake.set()
+        if self._writes_heatmaps:
+            self._wake.set()
 
     def _conclude(self, claim: Claim, reader: Reader, looking: Future[Report] | None) -> None:
         """Raises what `is_outside`."""
         try:
-            # before the lease that reading has: it may take long
-            content = b"" if looking else self.store.content(claim)
-            if self._write(lambda: self.store.begin(claim, self._lease_s)):
-                report = looking.result() if looking else reader.read(self._film(content), anyway=claim.anyway)
-                self._write(lambda: self.store.finish(claim, report))
+            if looking:
+                report = looking.result()
+            else:
+                content = self.store.content(claim)  # before the lease that reading has: it may take long
+                if not self._write(lambda: self.store.begin(claim, self._lease_s)):
+                    return
+                report = reader.read(self._film(content), anyway=claim.anyway)
+            self._write(lambda: self.store.finish(claim, report))
         except Exception as error:
             if is_outside(error):
                 raise

@@ -12,7 +12,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, UniqueConstraint,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from cxr.desk.tables import Base, FilmRow
+from cxr.desk.tables import Base
 from cxr.reading.report import Report
 
 SCORE = np.dtype("<f4")  # of one finding in `ScoresRow.scores`
@@ -49,10 +49,9 @@ class ScoresRow(Base):
     scores: Mapped[bytes] = mapped_column(LargeBinary)  # (K,) float32 probabilities; empty: refused and not read
 
 
-def keep_scores(session: Session, film_id: str, report: Report) -> None:
-    """Beside the report that was just stored, in the same transaction."""
+def keep_scores(session: Session, film_id: str, taken_at: float, report: Report) -> None:
+    """Beside the report that was just stored, in the same transaction. `taken_at`: FilmRow.created_at."""
     session.flush()
-    taken_at = session.scalars(select(FilmRow.created_at).where(FilmRow.id == film_id)).one()
     session.add(ScoresRow(
         film_id=film_id,
         model_id=_model_id(session, report),

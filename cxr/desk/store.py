@@ -26,6 +26,7 @@ from cxr.desk.storage import BytesMissing, open_storage
 from cxr.desk.tables import (
     DESK,
     UNREAD,
+    UNSYNCED,
     DiscardedHeatmaps,
     FilmRow,
     ReportRow,
@@ -68,6 +69,7 @@ class NewFilm:
     patient: str = ""  # pseudonyms, of worklist_patients; empty where the file names nobody
     study: str = ""
     by: str = ""  # whom the audit log names; empty: it tells nothing
+    begun: bool = False  # whoever takes it in reads it at once: what `Store.begin` would note is noted
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class Store:
             id=secrets.token_hex(10), sha256=sha256, name=new.name, format=new.format, task=new.task, upload=new.upload,
             thumbnail=new.thumbnail, gradcam=secrets.token_urlsafe(24) if new.gradcam else "",
             claim=secrets.token_hex(8), lease_until=self._in(lease_s), anyway=new.anyway, created_at=time.time(),
+            state=State.READING if new.begun else State.WAITING, attempts=int(new.begun),
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim, new.anyway)
         with told_when_full():
@@ -260,16 +263,17 @@ class Store:
         with self._write(()) as session:
             # A refused film that was read anyway keeps the sentence, by which lists know it.
             change = {"state": state, "error": check.sentence, "claim": "", "read_at": time.time()}
-            held = session.execute(update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.id)).first()
-            if held:
+            held = update(FilmRow).where(*_holds(claim)).values(change).returning(FilmRow.created_at)
+            taken_at = session.scalar(held, execution_options=UNSYNCED)
+            if taken_at is not None:
                 session.add(ReportRow(
                     film_id=claim.film_id, json=report.to_json(), maps=report.maps_png(),
                     model_sha256=report.model.sha256, top_label=top.label if top else "",
                     top_probability=top.probability if top else 0.0, above=len(report.alarms()) if top else 0,
                 ))  # fmt: skip
-                keep_scores(session, claim.film_id, report)
+                keep_scores(session, claim.film_id, taken_at, report)
                 note_report(session, claim.film_id, report)
-        return held is not None
+        return taken_at is not None
 
     def fail(self, claim: Claim, sentence: str) -> None:
         change = {"state": State.FAILED, "error": sentence, "claim": "", "read_at": time.time()}

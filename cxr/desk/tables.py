@@ -18,6 +18,7 @@ from cxr.errors import SettingError
 from cxr.reading.report import Report
 
 T = TypeVar("T")
+UNSYNCED = {"synchronize_session": False}  # of a statement whose session holds none of the rows that it changes
 DESK = "desk"  # the lock of all writers that name no other
 
 

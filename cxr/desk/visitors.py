@@ -34,7 +34,7 @@ def recognise(app: Flask, csrf: CSRFProtect, *, local: bool) -> None:
     manager.session_protection = None  # the key of a session stands in the database, and can be ended there
     manager.anonymous_user = lambda: ANYONE
     manager.user_loader(lambda key: sessions().by_key(key))
-    manager.request_loader(lambda _: sessions().by_token(_bearer()))
+    manager.request_loader(lambda _: sessions().by_token(_bearer()) if _bearer() else None)
     app.before_request(_welcome if local else lambda: _admit(csrf))
 
 

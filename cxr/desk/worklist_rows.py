@@ -6,9 +6,9 @@ from unicodedata import normalize
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from cxr.desk.tables import AnswerRow, FilmRow, State, hold
+from cxr.desk.tables import UNSYNCED, AnswerRow, FilmRow, State, hold
 from cxr.desk.worklist_tables import LABEL_LENGTH, SEARCH_LENGTH, AnsweredBy, FindingAbove, WorklistRow
-from cxr.desk.worklist_urgency import NOT_READ, rank, weights_in
+from cxr.desk.worklist_urgency import NOT_READ, urgency_of, weights_in
 from cxr.reading.report import Report
 
 
@@ -55,11 +55,12 @@ def note_outcome(
 ) -> None:
     """How the reading of a film ended, or State.WAITING when it begins anew. `above`: strengths by label."""
     mine, weights = WorklistRow.film_id == film_id, weights_in(session)
-    session.execute(delete(FindingAbove).where(FindingAbove.film_id == film_id))
-    session.add_all(FindingAbove(film_id=film_id, label=label, strength=s) for label, s in (above or {}).items())
+    strengths = above or {}
+    session.execute(delete(FindingAbove).where(FindingAbove.film_id == film_id), execution_options=UNSYNCED)
+    session.add_all(FindingAbove(film_id=film_id, label=label, strength=s) for label, s in strengths.items())
     session.flush()
-    session.execute(update(WorklistRow).where(mine).values(state=state, margin=margin))
-    rank(session, weights, mine)
+    outcome = {"state": state, "margin": margin, "urgency": urgency_of(state, strengths, weights)}
+    session.execute(update(WorklistRow).where(mine).values(outcome), execution_options=UNSYNCED)
 
 
 def note_answer(session: Session, film_id: str, by: str) -> None:

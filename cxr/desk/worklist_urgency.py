@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping
 from typing import cast
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from cxr.desk.site_settings_rows import RANKED_WITH, set_value, value_of
-from cxr.desk.tables import State, hold
+from cxr.desk.tables import UNSYNCED, State, hold
 from cxr.desk.worklist_tables import FindingAbove, WorklistRow
 
 WEIGHTS = "urgency_weights"
@@ -56,14 +56,21 @@ def _weights(session: Session) -> dict[str, int]:
     return DEFAULT_WEIGHTS | cast("dict[str, int]", value_of(session, WEIGHTS) or {})
 
 
-def rank(session: Session, weights: Mapping[str, int], *which: ColumnElement[bool]) -> None:
-    """Compute the urgency of the films `which`, or of all: one statement."""
+def urgency_of(state: State, strengths: Mapping[str, float], weights: Mapping[str, int]) -> float:
+    """Of one film whose findings above have these strengths, by label; `_rank` computes the same of all."""
+    if state != State.READ:
+        return float(weights[NOT_READ])
+    return max((strength * weights.get(label, ORDINARY) for label, strength in strengths.items()), default=0.0)
+
+
+def _rank(session: Session, weights: Mapping[str, int]) -> None:
+    """Compute the urgency of all films: one statement."""
     weight = case(weights, value=FindingAbove.label, else_=ORDINARY)
     strongest = select(func.max(FindingAbove.strength * weight)).where(FindingAbove.film_id == WorklistRow.film_id)
     unread = WorklistRow.state != State.READ
     read = func.coalesce(strongest.scalar_subquery(), 0.0)
-    change = update(WorklistRow).where(*which).values(urgency=case((unread, float(weights[NOT_READ])), else_=read))
-    session.execute(change, execution_options={"synchronize_session": False})
+    change = update(WorklistRow).values(urgency=case((unread, float(weights[NOT_READ])), else_=read))
+    session.execute(change, execution_options=UNSYNCED)
 
 
 def rank_all(session: Session) -> bool:
@@ -75,7 +82,7 @@ def rank_all(session: Session) -> bool:
     if _same(value_of(session, RANKED_WITH), weights):
         return False
     hold(session, RANKING)  # a film that is finished meanwhile would keep its rank by the old ones
-    rank(session, weights)
+    _rank(session, weights)
     set_value(session, RANKED_WITH, weights, time.time())
     return True
 

@@ -16,13 +16,13 @@ import pytest
 from cxr.desk import worklist_rows
 from cxr.desk.answers import new_answer
 from cxr.desk.audit import Entry
-from cxr.desk.site_settings_rows import set_value
+from cxr.desk.site_settings_rows import RANKED_WITH, set_value
 from cxr.desk.store import Store
 from cxr.desk.tables import writing
 from cxr.desk.worklist import Beside, Line, Neighbours, Wanted, page_query
 from cxr.desk.worklist_patients import Pseudonyms
 from cxr.desk.worklist_tables import SEARCH_LENGTH
-from cxr.desk.worklist_urgency import WEIGHTS, rank, rank_all
+from cxr.desk.worklist_urgency import WEIGHTS, rank_all, urgency_of
 from cxr.errors import NotFound
 from cxr.reading.reader import Reader
 from tests.desk.desk import open_desk
@@ -204,22 +204,35 @@ def test_weights_of_a_site_rank_all_films_anew_and_later_ones_too(store: Store) 
     assert _names(store) == ["later", "hernia", "mass"]
 
 
+def test_one_film_ranks_as_all_are_ranked(store: Store) -> None:
+    reports = [report(Mass=0.9, Pneumothorax=0.71), report(Hernia=0.8), report(Mass=0.1), report(refused=True), None]
+    for number, read in enumerate(reports):
+        add(store, str(number), read)
+    one_by_one = {line.film.name: line.place.urgency for line in _lines(store)}
+    with writing(store.engine) as session:
+        set_value(session, RANKED_WITH, {}, 1.0)
+        assert rank_all(session)
+    assert {line.film.name: line.place.urgency for line in _lines(store)} == one_by_one
+    assert len(set(one_by_one.values())) > 2
+
+
 def test_a_film_that_is_finished_while_all_are_ranked_anew_ranks_by_the_new_weights(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranked, go_on = threading.Event(), threading.Event()
 
-    def slowly(*given: Any) -> None:
-        rank(*given)
+    def slowly(*given: Any) -> float:
+        urgency = urgency_of(*given)
         ranked.set()
         assert go_on.wait(20)
+        return urgency
 
     def new_weights() -> None:
         with writing(store.engine) as session:
             set_value(session, WEIGHTS, {"Mass": 1}, 1.0)
             assert rank_all(session)
 
-    monkeypatch.setattr(worklist_rows, "rank", slowly)
+    monkeypatch.setattr(worklist_rows, "urgency_of", slowly)
     with ThreadPoolExecutor(2) as threads:
         finished = threads.submit(add, store, "mass", report(Mass=0.9))
         assert ranked.wait(20)
