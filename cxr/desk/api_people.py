@@ -12,8 +12,8 @@ from cxr.desk.forms import json_fields, role
 from cxr.desk.people import clean_name
 from cxr.desk.people_tables import Person, Token
 from cxr.desk.sessions import LONGEST_TOKEN_DAYS
-from cxr.desk.trail import tells_of
-from cxr.desk.visitors import people, sessions, validate_admin, validate_manages, visitor
+from cxr.desk.trail import made, tells_of
+from cxr.desk.visitors import guard, people, sessions, validate_admin, validate_manages, visitor
 from cxr.errors import NotFound
 
 Empty = tuple[str, int]
@@ -54,17 +54,17 @@ class TokenTold:
 def account() -> Response:
     asking = visitor()
     told = {"name": asking.name, "role": asking.role, "has_account": asking.person_id is not None}
-    return jsonify(told | {"manages": asking.manages})
+    return jsonify(told | {"manages": asking.manages, "token_id": asking.token_id or None})
 
 
 @api.post("/api/v1/account/password")
 def set_own_password() -> Empty:
-    """Other sessions end, and tokens are revoked, the one that asked among them."""
+    """Other sessions end and other tokens are revoked: whoever asks goes on."""
     validate_manages()
     _person_id()
     asking, (current, new) = visitor(), json_fields(current=str, new=str)
     sessions().confirm(asking, current, request.remote_addr or "")
-    people().set_password(asking.name, new)
+    people().set_password(asking.name, new, guard(), spared=asking.token_id)
     if asking.key:
         login_user(sessions().open(people().named(asking.name)))
     return "", 204
@@ -80,8 +80,10 @@ def make_token() -> tuple[Response, int]:
     validate_manages()
     owner = _person_id()
     name, days, manages = json_fields({"manages": False}, name=str, days=int, manages=bool)
-    token, secret = sessions().make_token(owner, name, min(days, LONGEST_TOKEN_DAYS + 1), manages=manages)
-    tells_of(detail=token.id)
+    token, secret = sessions().make_token(
+        owner, name, min(days, LONGEST_TOKEN_DAYS + 1), manages=manages, guard=guard()
+    )
+    tells_of(detail=made(token))
     return jsonify(asdict(TokenTold.of(token)) | {"token": secret}), 201
 
 
@@ -102,7 +104,7 @@ def everybody() -> Response:
 def add_person() -> tuple[Response, int]:
     _validate_may_change()
     name, password, chosen = json_fields(name=str, password=str, role=str)
-    person = people().add(name, password, role(chosen))
+    person = people().add(name, password, role(chosen), guard())
     tells_of(detail=person.name)
     return jsonify(asdict(PersonTold.of(person))), 201
 
@@ -111,7 +113,7 @@ def add_person() -> tuple[Response, int]:
 def set_role(name: str) -> Empty:
     _validate_may_change()
     (chosen,) = json_fields(role=str)
-    people().set_role(name, role(chosen))
+    people().set_role(name, role(chosen), guard())
     return _changed(name, f" {chosen}")
 
 
@@ -119,21 +121,21 @@ def set_role(name: str) -> Empty:
 def set_password(name: str) -> Empty:
     _validate_may_change()
     (password,) = json_fields(password=str)
-    people().set_password(name, password)
+    people().set_password(name, password, guard())
     return _changed(name)
 
 
 @api.post("/api/v1/people/<name>/disable")
 def disable(name: str) -> Empty:
     _validate_may_change()
-    people().disable(name)
+    people().disable(name, guard())
     return _changed(name)
 
 
 @api.post("/api/v1/people/<name>/enable")
 def enable(name: str) -> Empty:
     _validate_may_change()
-    people().enable(name)
+    people().enable(name, guard())
     return _changed(name)
 
 

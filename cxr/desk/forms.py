@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from flask import request
@@ -35,15 +34,16 @@ def validate_once(but: Collection[str] = ()) -> None:
             raise BadRequest(f"The form has the field {name} {len(values)} times; send it once.")
 
 
-def json_fields(defaults: Mapping[str, Any] = MappingProxyType({}), **kinds: type) -> tuple[Any, ...]:
+def json_fields(defaults: Mapping[str, Any] | None = None, **kinds: type) -> tuple[Any, ...]:
     """The values of a JSON object that has just these fields, each of its kind. Raises BadRequest.
 
     Those of `defaults` may be left out.
     """
-    sent = request.get_json(silent=True)
-    sent = {**defaults, **sent} if isinstance(sent, dict) else None
-    if sent is None or set(sent) != set(kinds):
-        raise BadRequest(f"Send a JSON object with just these fields: {', '.join(kinds)}.")
+    optional, sent = defaults or {}, request.get_json(silent=True)
+    if not isinstance(sent, dict) or not set(kinds) - set(optional) <= set(sent) <= set(kinds):
+        named = ", ".join(f"{name} (may be left out)" if name in optional else name for name in kinds)
+        raise BadRequest(f"Send a JSON object with just these fields: {named}.")
+    sent = {**optional, **sent}
     for name, kind in kinds.items():
         if type(sent[name]) is not kind:
             raise BadRequest(f"The field {name} is no {KINDS[kind]}.")

@@ -132,7 +132,7 @@ class Intake:
                     patient=self.pseudonyms.patient(film.identity.patient_id),
                     study=self.pseudonyms.study(film.identity),
                     by=by,
-                    begun=True,
+                    begun=looking is not None,
                 )
                 claim = self.store.add(content, new, self._lease_s)
                 self._read(claim, reader, looking)

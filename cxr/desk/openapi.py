@@ -51,7 +51,7 @@ OPERATIONS = {
     ),
     "api.delete_list": Operation(
         "Delete the films of a list that were taken in before a moment, at most 500 at a time; says how many are left",
-        "DeletedOfList", asks=("taken_before", *FILTERS), refuses=(400, 404),
+        "DeletedOfList", asks=("taken_before", "all_films", *FILTERS), refuses=(400, 404),
     ),
     "api.search": Operation(
         "A word for a text that is searched for, valid for 12 hours: addresses are logged, and names of patients must "

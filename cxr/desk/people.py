@@ -4,6 +4,7 @@ import re
 import threading
 import time
 import unicodedata
+from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -23,8 +24,18 @@ _hasher = PasswordHasher()  # Argon2id, the second recommended option of RFC 910
 _one_at_a_time = threading.Lock()  # bounds the memory that people who try passwords can make a process take
 
 
+Guard = Callable[[Session], None]  # asks once more, in the transaction of a change, whether it may be made
+
+
+def no_guard(_: Session) -> None:
+    """Of changes that nobody asks for from outside."""
+
+
 class People:
-    """The accounts of one desk. Safe to share among threads and processes."""
+    """The accounts of one desk. Safe to share among threads and processes.
+
+    Every change raises what its `guard` does, too.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -50,7 +61,7 @@ class People:
         with reading(self._engine) as session:
             return _found(session.scalar(select(Person).where(Person.name == clean_name(name))))
 
-    def add(self, name: str, password: str, role: Role) -> Person:
+    def add(self, name: str, password: str, role: Role, guard: Guard = no_guard) -> Person:
         """Raises BadRequest for a name or password that cannot be used, Conflict for a name that is taken.
 
         Conflict too for a first account that is no admin's: it would close the desk to all who could open it again.
@@ -58,6 +69,7 @@ class People:
         name = _validate_name(name)
         hashed = hash_password(name, password)
         with writing(self._engine) as session:
+            guard(session)
             if role != Role.ADMIN and not session.scalar(select(Person.id).limit(1)):
                 raise Conflict(
                     "There is no account yet, and the first one must be an admin's: from then on everybody has to sign "
@@ -69,37 +81,44 @@ class People:
             session.add(person)
         return person
 
-    def set_role(self, name: str, role: Role) -> None:
+    def set_role(self, name: str, role: Role, guard: Guard = no_guard) -> None:
         """Raises NotFound, or Conflict for the last admin."""
         with writing(self._engine) as session:
+            guard(session)
             person = _locked(session, name)
             if role != Role.ADMIN:
                 _validate_not_last_admin(session, person)
             person.role = role
 
-    def disable(self, name: str) -> None:
+    def disable(self, name: str, guard: Guard = no_guard) -> None:
         """Sessions end, tokens are revoked. Raises NotFound, or Conflict for the last admin."""
         with writing(self._engine) as session:
+            guard(session)
             person = _locked(session, name)
             _validate_not_last_admin(session, person)
             person.disabled = True
             _end_all(session, person)
 
-    def enable(self, name: str) -> None:
+    def enable(self, name: str, guard: Guard = no_guard) -> None:
         """Also of somebody whose name is locked after wrong passwords. Raises NotFound."""
         with writing(self._engine) as session:
+            guard(session)
             person = _locked(session, name)
             person.disabled = False
             session.execute(delete(SignInTry).where(SignInTry.who == digest("name", person.name)))
 
-    def set_password(self, name: str, password: str) -> None:
-        """Sessions end, tokens are revoked, whoever had them. Raises NotFound, or BadRequest for a weak password."""
+    def set_password(self, name: str, password: str, guard: Guard = no_guard, *, spared: str = "") -> None:
+        """Sessions end, tokens are revoked, whoever had them, but for the token with the id `spared`.
+
+        Raises NotFound, or BadRequest for a weak password.
+        """
         hashed = hash_password(clean_name(name), password)
         with writing(self._engine) as session:
+            guard(session)
             person = _locked(session, name)
             person.password = hashed
             session.execute(delete(SignInTry).where(SignInTry.who == digest("name", person.name)))
-            _end_all(session, person)
+            _end_all(session, person, spared)
 
 
 def clean_name(name: str) -> str:
@@ -157,9 +176,9 @@ def _validate_not_last_admin(session: Session, person: Person) -> None:
         raise Conflict(f"{person.name} is the only admin; make somebody else an admin first.")
 
 
-def _end_all(session: Session, person: Person) -> None:
+def _end_all(session: Session, person: Person, spared: str = "") -> None:
     session.execute(delete(SignIn).where(SignIn.person_id == person.id))
-    session.execute(delete(Token).where(Token.person_id == person.id))
+    session.execute(delete(Token).where(Token.person_id == person.id, Token.id != spared))
 
 
 def _locked(session: Session, name: str) -> Person:

@@ -9,10 +9,10 @@ from werkzeug.wrappers import Response as AnyResponse
 from cxr.desk.forms import count, fields, role, same
 from cxr.desk.people import clean_name
 from cxr.desk.sessions import LONGEST_TOKEN_DAYS, SignInRefused
-from cxr.desk.trail import tells_of
+from cxr.desk.trail import made, tells_of
 from cxr.desk.tries import TooManyTries
 from cxr.desk.views import wants_json
-from cxr.desk.visitors import READS, people, sessions, validate_admin, validate_no_token, visitor
+from cxr.desk.visitors import READS, guard, people, sessions, validate_admin, validate_no_token, visitor
 from cxr.errors import BadRequest, Conflict, CxrError, NotFound, SignInNeeded
 
 UNKNOWN = "(unknown)"  # in the log instead of a name that nobody has: people type passwords into its field
@@ -39,7 +39,7 @@ def try_sign_in() -> AnyResponse:
 
 @people_pages.post("/sign-out")
 def sign_out() -> AnyResponse:
-    own_id()
+    _own_id()
     fields()
     sessions().sign_out(visitor().key)
     logout_user()
@@ -57,25 +57,25 @@ def account() -> str:
 
 @people_pages.post("/account/password")
 def set_own_password() -> AnyResponse:
-    own_id()
+    _own_id()
     name, (current, new, again) = visitor().name, fields("current", "new", "again")
     sessions().confirm(visitor(), current, request.remote_addr or "")
-    people().set_password(name, same(new, again))
+    people().set_password(name, same(new, again), guard())
     login_user(sessions().open(people().named(name)))
     return redirect(url_for("people.account", changed=1), 303)
 
 
 @people_pages.post("/account/tokens")
 def make_token() -> tuple[str, int]:
-    owner, (name, days, manages) = own_id(), fields("name", "days", "manages")
-    token, secret = sessions().make_token(owner, name, count("days", days), manages=_manages(manages))
-    tells_of(detail=token.id)
+    owner, (name, days, manages) = _own_id(), fields("name", "days", "manages")
+    token, secret = sessions().make_token(owner, name, count("days", days), manages=_manages(manages), guard=guard())
+    tells_of(detail=made(token))
     return _account(secret=secret), 201
 
 
 @people_pages.post("/account/tokens/<token_id>/revoke")
 def revoke_token(token_id: str) -> AnyResponse:
-    owner = own_id()
+    owner = _own_id()
     fields()
     sessions().revoke(owner, token_id)
     tells_of(detail=token_id)
@@ -87,47 +87,47 @@ def revoke_token(token_id: str) -> AnyResponse:
 
 @people_pages.get("/people")
 def everybody() -> str:
-    validate_may_change()
+    _validate_may_change()
     return _everybody()
 
 
 @people_pages.post("/people")
 def add() -> AnyResponse:
-    validate_may_change()
+    _validate_may_change()
     name, chosen, password, again = fields("name", "role", "password", "again")
-    tells_of(detail=people().add(name, same(password, again), role(chosen)).name)
+    tells_of(detail=people().add(name, same(password, again), role(chosen), guard()).name)
     return redirect(url_for("people.everybody"), 303)
 
 
 @people_pages.post("/people/<name>/role")
 def set_role(name: str) -> AnyResponse:
-    validate_may_change()
+    _validate_may_change()
     (chosen,) = fields("role")
-    people().set_role(name, role(chosen))
+    people().set_role(name, role(chosen), guard())
     return _changed(name, f" {chosen}")
 
 
 @people_pages.post("/people/<name>/disable")
 def disable(name: str) -> AnyResponse:
-    validate_may_change()
+    _validate_may_change()
     fields()
-    people().disable(name)
+    people().disable(name, guard())
     return _changed(name)
 
 
 @people_pages.post("/people/<name>/enable")
 def enable(name: str) -> AnyResponse:
-    validate_may_change()
+    _validate_may_change()
     fields()
-    people().enable(name)
+    people().enable(name, guard())
     return _changed(name)
 
 
 @people_pages.post("/people/<name>/password")
 def set_password(name: str) -> AnyResponse:
-    validate_may_change()
+    _validate_may_change()
     password, again = fields("password", "again")
-    people().set_password(name, same(password, again))
+    people().set_password(name, same(password, again), guard())
     return _changed(name)
 
 
@@ -171,7 +171,7 @@ def ask_to_sign_in(error: SignInNeeded) -> AnyResponse:
 
 
 def _account(**shown: str) -> str:
-    tokens = sessions().tokens(own_id())
+    tokens = sessions().tokens(_own_id())
     return render_template("account.html", tokens=tokens, longest_days=LONGEST_TOKEN_DAYS, **shown)
 
 
@@ -191,7 +191,7 @@ def _manages(text: str) -> bool:
     return bool(text)
 
 
-def own_id() -> int:
+def _own_id() -> int:
     """Whose account it is. Raises Forbidden for a token, NotFound where there are no accounts."""
     validate_no_token()
     number = visitor().person_id
@@ -200,7 +200,7 @@ def own_id() -> int:
     return number
 
 
-def validate_may_change() -> None:
+def _validate_may_change() -> None:
     validate_admin()
     validate_no_token()
 

@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 
 from flask_login import UserMixin
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, exists, select, update
 from sqlalchemy.orm import Session
 
-from cxr.desk.people import clean_name, is_password
+from cxr.desk.people import Guard, clean_name, is_password, no_guard
 from cxr.desk.people_tables import Person, Role, SignIn, Token
 from cxr.desk.tables import reading, writing
 from cxr.desk.tries import Tries
-from cxr.errors import BadRequest, CxrError, NotFound, SettingError
+from cxr.errors import BadRequest, CxrError, NotFound, SettingError, SignInNeeded
 from cxr.settings import Settings, variable
 
 TOUCH_S = 60  # a session is written to this often at most while it is used
@@ -33,15 +33,17 @@ class SignInRefused(CxrError):
 class Visitor(UserMixin):
     """Whoever sends a request.
 
-    `person_id`: None without an account. `key`: of the session; empty with a token. `manages`: whether people,
-    passwords and tokens may be changed, as far as the role allows; a session always may, a token where it was made so.
+    `person_id`: None without an account. `key`: of the session; `token_id`: of the token; one of them is empty.
+    `manages`: whether people and passwords may be changed and tokens made, as far as the role allows; a session always
+    may, a token where it was made so.
     """
 
     name: str
     role: Role
     person_id: int | None = None
     key: str = ""
-    manages: bool = True
+    token_id: str = ""
+    manages: bool = False
 
     def get_id(self) -> str:
         """What the signed cookie holds: no number of a person, but the key of one session, which can be ended."""
@@ -52,7 +54,7 @@ class Visitor(UserMixin):
         return self.role == Role.ADMIN
 
 
-LOCAL = Visitor("local", Role.ADMIN)  # at the desk of `python main.py`
+LOCAL = Visitor("local", Role.ADMIN, manages=True)  # at the desk of `python main.py`
 ANYONE = Visitor("(anyone)", Role.CLINICIAN)  # at a shared desk that has no accounts yet
 
 
@@ -102,7 +104,7 @@ class Sessions:
             session.execute(delete(SignIn).where(ended))
             session.execute(update(Person).where(Person.id == person.id).values(signed_in_at=now))
             session.add(SignIn(key_sha256=_sha256(key), person_id=person.id, created_at=now, seen_at=now))
-        return _visitor(person, key)
+        return _of_session(person, key)
 
     def sign_out(self, key: str) -> None:
         with writing(self._engine) as session:
@@ -123,7 +125,7 @@ class Sessions:
         if found.seen_at < now - TOUCH_S:
             with writing(self._engine) as session:
                 session.execute(update(SignIn).where(SignIn.key_sha256 == hashed).values(seen_at=now))
-        return _visitor(found.Person, key)
+        return _of_session(found.Person, key)
 
     # --- tokens ---
 
@@ -142,16 +144,20 @@ class Sessions:
         if (found.used_at or 0) < now - TOUCH_S:
             with writing(self._engine) as session:
                 session.execute(update(Token).where(Token.id == found.id).values(used_at=now))
-        return _visitor(found.Person, "", manages=found.manages)
+        person = found.Person
+        return Visitor(person.name, Role(person.role), person.id, token_id=found.id, manages=found.manages)
 
-    def make_token(self, person_id: int, name: str, days: int, *, manages: bool = False) -> tuple[Token, str]:
-        """A new token and its text, which is kept nowhere. Raises BadRequest."""
+    def make_token(
+        self, person_id: int, name: str, days: int, *, manages: bool = False, guard: Guard = no_guard
+    ) -> tuple[Token, str]:
+        """A new token and its text, which is kept nowhere. Raises BadRequest, or what `guard` does."""
         secret, now = TOKEN_MARK + secrets.token_urlsafe(32), time.time()
         token = Token(
             id=secrets.token_hex(6), person_id=person_id, name=_validate_token_name(name), sha256=_sha256(secret),
             created_at=now, expires_at=now + _validate_days(days) * DAY_S, manages=manages,
         )  # fmt: skip
         with writing(self._engine) as session:
+            guard(session)
             if len(_tokens(session, person_id)) >= MOST_TOKENS:
                 raise BadRequest(f"You have {MOST_TOKENS} tokens, which is the most; revoke one that is not used.")
             session.add(token)
@@ -176,8 +182,22 @@ def _validate_limits(settings: Settings) -> None:
             raise SettingError(f"{variable(name)} is {getattr(settings, name)}; write at least 1.")
 
 
-def _visitor(person: Person, key: str, *, manages: bool = True) -> Visitor:
-    return Visitor(person.name, Role(person.role), person.id, key, manages)
+def validate_stands(session: Session, visitor: Visitor) -> None:
+    """In the transaction of a change: that nothing has ended for whoever asks since the door let the request in.
+
+    Raises SignInNeeded.
+    """
+    if visitor.person_id is None:
+        return
+    token = (Token.id == visitor.token_id) & Token.revoked_at.is_(None)
+    stands = exists().where(SignIn.key_sha256 == _sha256(visitor.key)) if visitor.key else exists().where(token)
+    role = session.scalar(select(Person.role).where(Person.id == visitor.person_id, ~Person.disabled, stands))
+    if role != visitor.role:
+        raise SignInNeeded("Your session, token or role has ended meanwhile; nothing was changed. Sign in again.")
+
+
+def _of_session(person: Person, key: str) -> Visitor:
+    return Visitor(person.name, Role(person.role), person.id, key, manages=True)
 
 
 def _tokens(session: Session, person_id: int) -> list[Token]:

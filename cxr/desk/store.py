@@ -131,7 +131,7 @@ class Store:
         row = FilmRow(
             id=secrets.token_hex(10), sha256=sha256, name=new.name, format=new.format, task=new.task, upload=new.upload,
             thumbnail=new.thumbnail, gradcam=secrets.token_urlsafe(24) if new.gradcam else "",
-            claim=secrets.token_hex(8), lease_until=self._in(lease_s), anyway=new.anyway, created_at=time.time(),
+            claim=secrets.token_hex(8), anyway=new.anyway, created_at=time.time(),
             state=State.READING if new.begun else State.WAITING, attempts=int(new.begun),
         )  # fmt: skip
         claim = Claim(row.id, sha256, row.task, row.claim, new.anyway)
@@ -140,6 +140,7 @@ class Store:
             if not self.storage.is_there():
                 raise StorageAway
             with self.storage.staged(sha256, content) as keep:
+                row.lease_until = self._in(lease_s)  # now that the bytes are here: a bucket may take long
                 self._put(row, new, keep)
         return claim
 

@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 
 from cxr.desk.audit import DESK, AuditLog, Entry
 from cxr.desk.extensions import extension
+from cxr.desk.people_tables import Token
 from cxr.desk.visitors import visitor
 from cxr.settings import Settings
 
@@ -140,6 +141,11 @@ def tells_of(films: Iterable[str] | None = None, person: str = "", detail: str =
     g.told_films, g.told_person, g.told_detail = films, person, detail
 
 
+def made(token: Token) -> str:
+    """What the log says of a new token."""
+    return f"{token.id} manages" if token.manages else token.id
+
+
 def keep_trail(app: Flask) -> None:
     app.after_request(_record)
 
@@ -164,6 +170,8 @@ def _record(response: Response) -> Response:
     person = g.get("told_person") or ("visitor" in g and visitor().name)  # neither: turned away at the door
     if told and action and person and request.method != "OPTIONS":
         films, detail = g.get("told_films"), g.get("told_detail", "")
+        if not told.quiet_s and (token := visitor().token_id):  # so that what one did that leaked can be found
+            detail = f"{detail} by token {token}".strip()
         if films is None:
             films = [(request.view_args or {}).get("film_id", "")]
         # Whoever is turned away for trying too often would fill the log.

@@ -1,12 +1,14 @@
 """Who is asking, and whether they may: sessions and tokens in front of every page but a few."""
 
+from functools import partial
+
 from flask import Flask, g, request
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import CSRFProtect
 
 from cxr.desk.extensions import extension
-from cxr.desk.people import People
-from cxr.desk.sessions import ANYONE, LOCAL, Sessions, Visitor
+from cxr.desk.people import Guard, People
+from cxr.desk.sessions import ANYONE, LOCAL, Sessions, Visitor, validate_stands
 from cxr.errors import Forbidden, SignInNeeded
 
 OPEN = ("static", "api.healthz", "api.readyz", "looks.theme", "people.sign_in", "people.try_sign_in")
@@ -52,10 +54,15 @@ def validate_no_token() -> None:
 
 def validate_manages() -> None:
     """Raises Forbidden for a token that was not made for it: one that leaked would make others and outlive its end."""
-    if not visitor().manages:
+    if visitor().person_id is not None and not visitor().manages:
         raise Forbidden(
-            "This token may not change people, passwords or tokens; make one that may at /account, or sign in."
+            "This token may not change people or passwords, or make tokens; make one that may at /account, or sign in."
         )
+
+
+def guard() -> Guard:
+    """For the transaction of a change that the visitor asks for. Raises SignInNeeded there."""
+    return partial(validate_stands, visitor=visitor())
 
 
 def _welcome() -> None:

@@ -169,11 +169,12 @@ class Worklist:
         following = wanted.cursor(found[size - 1]) if len(found) > size else None
         return Page(self._lines(found[:size]), following)
 
-    def ids(self, wanted: Wanted) -> list[str]:
-        """Of all films that are wanted, in their order."""
+    def ids(self, wanted: Wanted, most: int | None = None) -> list[str]:
+        """Of all films that are wanted, or of the first of them, in their order."""
         falling = (column.desc() for column in wanted.order())
+        named = select(WorklistRow.film_id).where(*wanted.conditions()).order_by(*falling)
         with reading(self.engine) as session:
-            return list(session.scalars(select(WorklistRow.film_id).where(*wanted.conditions()).order_by(*falling)))
+            return list(session.scalars(named.limit(most)))
 
     def lines(self, film_ids: list[str]) -> list[Line]:
         """In this order, without those that are not there."""

@@ -1,5 +1,6 @@
 """The worklist for programs: the same filters, orders and pages."""
 
+import time
 from typing import Any
 
 from flask import Response, request, url_for
@@ -22,17 +23,17 @@ from cxr.desk.worklist_query import chosen, searches
 from cxr.errors import BadRequest
 
 LARGEST_PAGE = 100
-BEFORE = "taken_before"  # of the films that a program deletes
+BEFORE, ALL = "taken_before", "all"  # of the films that a program deletes
 
 
 @api.get("/api/v1/films")
 def films() -> dict[str, Any]:
     """Newest first, unless `sort` says otherwise."""
-    asked = chosen(request.args, "before", "limit", "totals", sort="date")
+    listed_at, asked = time.time(), chosen(request.args, "before", "limit", "totals", sort="date")
     limit, totals = _limit(request.args.get("limit", "50")), _wants_totals(request.args.get("totals", "no"))
     page = intake().store.worklist.page(asked.wanted, limit, request.args.get("before", ""))
     following = page.next and url_for("api.films", **asked.but(before=page.next), limit=limit)
-    listed = {"films": [line_json(line) for line in page.lines], "next": following}
+    listed = {"films": [line_json(line) for line in page.lines], "next": following, "listed_at": listed_at}
     return listed | ({"totals": _totals(asked.wanted)} if totals else {})
 
 
@@ -54,8 +55,7 @@ def delete_chosen() -> dict[str, list[str]]:
 @api.delete("/api/v1/films")
 def delete_list() -> dict[str, Any]:
     """As on the page: films that came after somebody looked at the list are not meant."""
-    asked, moment = chosen(request.args, BEFORE, sort="date"), request.args.get(BEFORE, "")
-    wanted = taken_in_before(moment, asked.wanted, f"give {BEFORE}, seconds since 1970, in the address.")
+    wanted = _list_to_delete()
     return {"deleted": delete_listed(wanted), "left": intake().store.worklist.count(wanted)}
 
 
@@ -104,6 +104,24 @@ def _chosen_films(most: int) -> tuple[str, ...]:
         raise BadRequest('films is a list of ids, e.g. {"films": ["ID", "ID"]}.')
     validate_number(film_ids, most)
     return tuple(film_ids)
+
+
+def _list_to_delete() -> Wanted:
+    """Raises BadRequest unless it is said which list, and when it was looked at: a slip would delete all films."""
+    asked = chosen(request.args, BEFORE, ALL, sort="date")
+    for name, value in request.args.items():
+        if not value.strip():
+            raise BadRequest(
+                f"The parameter {name} is empty: without it more films would go. Fill it, or leave it out."
+            )
+    everything = request.args.get(ALL)
+    if everything not in (None, "yes") or bool(everything) == bool(asked.filters or asked.text):
+        raise BadRequest(f"Give filters, whose films are deleted, or {ALL}=yes, and no filters, for all films.")
+    remedy = f"give {BEFORE}, the listed_at of a list, in the address."
+    wanted = taken_in_before(request.args.get(BEFORE, ""), asked.wanted, remedy)
+    if wanted.until is None or wanted.until > time.time():
+        raise BadRequest(f"{BEFORE} is to come, by the clock of the desk; {remedy}")
+    return wanted
 
 
 def _limit(text: str) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from math import inf, isfinite
+from math import isfinite
 
 from flask import g
 
@@ -30,13 +30,13 @@ def taken_in_before(text: str, wanted: Wanted, remedy: str) -> Wanted:
     """
     with suppress(ValueError):
         if isfinite(moment := float(text)):
-            return replace(wanted, until=min(moment, wanted.until or inf))
+            return replace(wanted, until=moment if wanted.until is None else min(moment, wanted.until))
     raise BadRequest(f"It is not said which films were known of; {remedy}")
 
 
 def delete_listed(wanted: Wanted) -> list[str]:
     """The first MOST_DELETED films of a list; the ids of those that were there."""
-    return delete_films([line.film.id for line in intake().store.worklist.page(wanted, MOST_DELETED).lines])
+    return delete_films(intake().store.worklist.ids(wanted, MOST_DELETED))
 
 
 def delete_films(film_ids: Iterable[str]) -> list[str]:

@@ -78,7 +78,7 @@ def _move(films: Tensor, size: int, how: Augmentation, generator: Generator) -> 
     shift = torch.empty(n, 2, device=films.device).uniform_(-2 * how.shift, 2 * how.shift, generator=generator)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], dim=1)
-    if how.stretch:  # along the sides of the film as it was resized to a square
+    if how.stretch:  # along the sides of the film as it was resized to a square, the shift with it
         wider = torch.exp(_uniform(n, -how.stretch / 2, how.stretch / 2, generator).view(n, 1))
         rows = torch.cat([rows[:, :3] / wider, rows[:, 3:] * wider], dim=1)
     grid = F.affine_grid(rows.view(n, 2, 3), [n, 1, size, size], align_corners=False)

@@ -7,16 +7,21 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from cxr.desk.openapi import OPERATIONS, described_methods, document, path_of
+from cxr.desk.people_tables import Role
+from cxr.desk.sessions import validate_stands
 from cxr.desk.store import NewFilm
+from cxr.errors import SignInNeeded
 from cxr.reading.reader import Reader
 from tests.desk.department import ADMIN, CLINICIAN, PASSWORD, Department, form_token, open_department, sign_in
 from tests.desk.desk import Desk
@@ -155,9 +160,61 @@ def test_a_token_looks_but_changes_no_people(department: Department) -> None:
     assert client.get("/api/v1/people", headers=bearer).status_code == 200
     assert client.get("/api/v1/audit", headers=bearer).status_code == 200
     assert client.get("/api/v1/audit.csv", headers=bearer).mimetype == "text/csv"
-    for path in ("people", "people/bert/disable", "tokens", "account/password"):
-        answer = client.post(f"/api/v1/{path}", json={}, headers=bearer)
-        assert answer.status_code == 403 and "make one that may at /account" in answer.get_json()["error"]
+
+
+def _changes_people(rule: Rule) -> bool:
+    return "POST" in (rule.methods or ()) and rule.rule.startswith(
+        ("/api/v1/people", "/api/v1/tokens", "/api/v1/account")
+    )
+
+
+def test_a_plain_token_changes_nobody(department: Department) -> None:
+    """It revokes tokens, itself among them, and does nothing else of this kind."""
+    bearer = department.bearer(ADMIN)
+    rules = [rule for rule in department.app.url_map.iter_rules() if _changes_people(rule)]
+    assert len(rules) > 6
+    for rule in rules:
+        address = rule.rule.replace("<name>", CLINICIAN)
+        answer = department.client.post(address, json={}, headers=bearer)
+        assert answer.status_code == 403 and "make one that may at /account" in answer.get_json()["error"], rule
+
+
+@pytest.mark.parametrize("end", ["revoke", "password", "disable", "demote"])
+def test_whoever_was_shut_out_changes_nothing_more(department: Department, end: str) -> None:
+    """A request that the door let in before may wait for the lock of the database."""
+    people, sessions, owner = department.people, department.sessions, department.people.named(ADMIN)
+    people.add("dora", PASSWORD, Role.ADMIN)
+    token, secret = sessions.make_token(owner.id, "leaked", 1, manages=True)
+    asking = sessions.by_token(secret)
+    assert asking
+    {
+        "revoke": lambda: sessions.revoke(owner.id, token.id),
+        "password": lambda: people.set_password(ADMIN, "another battery"),
+        "disable": lambda: people.disable(ADMIN),
+        "demote": lambda: people.set_role(ADMIN, Role.CLINICIAN),
+    }[end]()
+    guard = partial(validate_stands, visitor=asking)
+    for change in (
+        lambda: sessions.make_token(owner.id, "child", 1, manages=True, guard=guard),
+        lambda: people.add("mallory", PASSWORD, Role.ADMIN, guard),
+        lambda: people.set_role(CLINICIAN, Role.ADMIN, guard),
+        lambda: people.set_password(CLINICIAN, "another battery", guard),
+        lambda: people.disable(CLINICIAN, guard),
+        lambda: people.enable(ADMIN, guard),
+    ):
+        with pytest.raises(SignInNeeded, match="ended meanwhile; nothing was changed"):
+            change()
+
+
+def test_the_log_tells_which_token_did_it_and_what_it_made(department: Department) -> None:
+    bearer = department.bearer(ADMIN, manages=True)
+    (asking,) = department.sessions.tokens(department.people.named(ADMIN).id)
+    made = department.client.post(
+        "/api/v1/tokens", json={"name": "child", "days": 1, "manages": True}, headers=bearer
+    ).get_json()
+    department.client.post("/api/v1/people/bert/disable", headers=bearer)
+    told = [what for _, action, what in department.told(person=ADMIN) if action in ("make token", "disable person")]
+    assert told == [f"{made['id']} manages by token {asking.id}", f"bert by token {asking.id}"]
 
 
 def test_a_clinicians_token_manages_no_others(department: Department) -> None:
@@ -166,16 +223,15 @@ def test_a_clinicians_token_manages_no_others(department: Department) -> None:
     assert (answer.status_code, "for admins" in answer.get_json()["error"]) == (403, True)
 
 
-@pytest.mark.parametrize(("send", "still"), [("session", 200), ("token", 401)], indirect=["send"])
-def test_somebody_changes_their_own_password(department: Department, send: Send, still: int) -> None:
-    """All sessions and tokens end but for the session that asked."""
+def test_somebody_changes_their_own_password(department: Department, send: Send) -> None:
+    """All sessions and tokens end but for that which asked."""
     other, path, new = department.bearer(ADMIN), "/api/v1/account/password", "another battery"
     assert send(path, {"current": "not the right one", "new": new}).status_code == 400
     assert send(path, {"current": PASSWORD, "new": "short"}).status_code == 400
     assert department.client.get("/api/v1/account", headers=other).status_code == 200
     assert send(path, {"current": PASSWORD, "new": new}).status_code == 204
     assert department.client.get("/api/v1/account", headers=other).status_code == 401
-    assert department.admin.get("/api/v1/account").status_code == still
+    assert send("/api/v1/people/bert/role", {"role": "admin"}).status_code == 204
     assert sign_in(department.app.test_client(), ADMIN, new).status_code == 303
     actions = [action for _, action, _ in department.told(person=ADMIN)[1:4]]
     assert actions == ["password change refused", "password change refused", "change own password"]
@@ -209,7 +265,8 @@ def test_a_token_is_made_and_told_once(department: Department, send: Send, wante
     made = send("/api/v1/tokens", {"name": "nightly", "days": 7, **wanted}).get_json()
     told = department.client.get("/api/v1/account", headers={"Authorization": f"Bearer {made['token']}"})
     manages = wanted.get("manages", False)
-    assert told.get_json() == {"name": ADMIN, "role": "admin", "has_account": True, "manages": manages}
+    account = {"name": ADMIN, "role": "admin", "has_account": True, "manages": manages, "token_id": made["id"]}
+    assert told.get_json() == account
     assert made["token"] not in department.admin.get("/api/v1/tokens").text
 
 
@@ -243,7 +300,8 @@ def test_the_documents_lines_for_people_work(department: Department, department_
     )
     assert (done.returncode, done.stderr) == (0, "")
     told = [(action, what) for _, action, what in department.told(person=ADMIN)[1:]]
-    assert [what for _, what in told[:-1]] == ["carl", "carl admin", "carl", "carl", "carl"]
+    whom = [what.partition(" by token ")[0] for _, what in told[:-1]]
+    assert whom == ["carl", "carl admin", "carl", "carl", "carl"]
     assert told[-1][0] == "make token" and '"token":"cxr_' in done.stdout.replace(" ", "")
 
 

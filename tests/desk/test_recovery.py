@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -36,11 +37,11 @@ def _open(folder: Path, database_url: str) -> Store:
     return open_store(Settings(instance_path=str(folder), database_url=database_url))
 
 
-def _leave_behind(folder: Path, database_url: str, content: bytes, *, reading: bool) -> Claim:
-    """What a process leaves that dies while a film waits or is being read."""
+def _leave_behind(folder: Path, database_url: str, content: bytes, died: str) -> Claim:
+    """What a process leaves that dies while a film waits, or is read again, or as it was just taken in."""
     store = _open(folder, database_url)
-    claim = store.add(content, NEW, LONG_AGO_S)
-    if reading:
+    claim = store.add(content, replace(NEW, begun=died == "taken in"), LONG_AGO_S)
+    if died == "reading":
         assert store.begin(claim, LONG_AGO_S)
     store.close()
     return claim
@@ -53,11 +54,11 @@ def _wait(happened: Callable[[], bool]) -> None:
     assert happened()
 
 
-@pytest.mark.parametrize("reading", [False, True])
+@pytest.mark.parametrize("died", ["waiting", "reading", "taken in"])
 def test_a_film_that_a_crash_left_is_read_at_the_next_start(
-    tmp_path: Path, database_url: str, reader: Reader, film_png: bytes, reading: bool
+    tmp_path: Path, database_url: str, reader: Reader, film_png: bytes, died: str
 ) -> None:
-    claim = _leave_behind(tmp_path / "instance", database_url, film_png, reading=reading)
+    claim = _leave_behind(tmp_path / "instance", database_url, film_png, died)
     with open_desk(tmp_path, reader, housekeeping=True, database_url=database_url) as desk:
         _wait(lambda: desk.films()[0]["state"] == State.READ)
         film = desk.client.get(f"/api/v1/films/{claim.film_id}").get_json()
@@ -106,10 +107,11 @@ def test_several_processes_never_take_the_same_film(tmp_path: Path, database_url
     filler.close()
 
 
-def test_a_film_that_takes_its_readers_down_is_given_up(tmp_path: Path, database_url: str) -> None:
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_film_that_takes_its_readers_down_is_given_up(tmp_path: Path, database_url: str, begun: bool) -> None:
     store = _open(tmp_path, database_url)
-    film_id = store.add(b"film", NEW, LONG_AGO_S).film_id
-    for _ in range(MOST_ATTEMPTS):
+    film_id = store.add(b"film", replace(NEW, begun=begun), LONG_AGO_S).film_id
+    for _ in range(MOST_ATTEMPTS - begun):
         claim = store.claim_stale(LONG_AGO_S)
         assert claim and store.begin(claim, LONG_AGO_S)
     assert store.claim_stale(60) is None

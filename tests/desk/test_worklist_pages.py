@@ -276,7 +276,7 @@ def test_programs_delete_all_of_a_list_but_what_came_since(desk: Desk, monkeypat
     for name in ("1", "2", "3"):
         add(desk.intake.store, name, report(Mass=0.9))
     other = add(desk.intake.store, "4", report(Effusion=0.9))
-    moment = time.time()
+    moment = desk.client.get("/api/v1/films?finding=Mass").get_json()["listed_at"]
     later = add(desk.intake.store, "5", report(Mass=0.9))
     address = f"/api/v1/films?finding=Mass&taken_before={moment}"
     told = [desk.client.delete(address).get_json() for _ in range(3)]
@@ -284,22 +284,30 @@ def test_programs_delete_all_of_a_list_but_what_came_since(desk: Desk, monkeypat
     assert {film["id"] for film in desk.films()} == {other, later}
 
 
+NOW = "taken_before={now}"
+
+
 @pytest.mark.parametrize(
     "asked",
     [
-        "",
-        "taken_before=",
-        "taken_before=nan",
-        "taken_before=9e9&findnig=Mass",
-        "taken_before=9e9&taken_before=9e9",
-        "taken_before=2026-01-01",
-        "finding=Mass",
+        "", "finding=Mass", "taken_before=&finding=Mass", "taken_before=nan&finding=Mass",
+        "taken_before=2026-01-01&finding=Mass", "taken_before=9e9&finding=Mass", NOW, f"{NOW}&{NOW}&finding=Mass",
+        f"{NOW}&findnig=Mass", f"{NOW}&patient=", f"{NOW}&finding=Mass&state=", f"{NOW}&all=no", f"{NOW}&all=",
+        f"{NOW}&all=yes&finding=Mass",
     ],
-)
+)  # fmt: skip
 def test_a_program_that_does_not_say_which_list_deletes_nothing(desk: Desk, asked: str) -> None:
+    """An empty filter is one whose value a script had not."""
     add(desk.intake.store, "1", report(Mass=0.9))
-    answer = desk.client.delete(f"/api/v1/films?{asked}")
+    answer = desk.client.delete(f"/api/v1/films?{asked.format(now=time.time())}")
     assert (answer.status_code, len(answer.get_json()["error"]) > 20, len(desk.films())) == (400, True, 1)
+
+
+def test_programs_delete_all_films_by_saying_so(desk: Desk) -> None:
+    add(desk.intake.store, "1", report(Mass=0.9))
+    for days_before_all, left in (("to=1969-12-31", 1), ("all=yes", 0)):
+        answer = desk.client.delete(f"/api/v1/films?{days_before_all}&taken_before={time.time()}")
+        assert (answer.status_code, len(desk.films())) == (200, left)
 
 
 @pytest.mark.parametrize(
