@@ -99,7 +99,7 @@ OPERATIONS = {
     ),
     "api.account": Operation("Who is asking", "Account"),
     "api.set_own_password": Operation(
-        f"Change one's own password; other sessions end, and tokens are revoked; {BY_MANAGERS}",
+        f"Change one's own password; other sessions end, other tokens are revoked; {BY_MANAGERS}",
         status=204, takes="OwnPassword", refuses=(400, 404, 429),
     ),
     "api.tokens": Operation("One's own tokens that can be used, without their text", "Tokens", refuses=(404,)),
