@@ -12,7 +12,7 @@ from cxr.desk.forms import json_fields, role
 from cxr.desk.people import clean_name
 from cxr.desk.people_tables import Person, Token
 from cxr.desk.sessions import LONGEST_TOKEN_DAYS
-from cxr.desk.trail import made, tells_of
+from cxr.desk.trail import new_token, tells_of
 from cxr.desk.visitors import guard, people, sessions, validate_admin, validate_manages, visitor
 from cxr.errors import NotFound
 
@@ -83,7 +83,7 @@ def make_token() -> tuple[Response, int]:
     token, secret = sessions().make_token(
         owner, name, min(days, LONGEST_TOKEN_DAYS + 1), manages=manages, guard=guard()
     )
-    tells_of(detail=made(token))
+    tells_of(detail=new_token(token))
     return jsonify(asdict(TokenTold.of(token)) | {"token": secret}), 201
 
 

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from cxr.desk.forms import count, fields, role, same
 from cxr.desk.people import clean_name
 from cxr.desk.sessions import LONGEST_TOKEN_DAYS, SignInRefused
-from cxr.desk.trail import made, tells_of
+from cxr.desk.trail import new_token, tells_of
 from cxr.desk.tries import TooManyTries
 from cxr.desk.views import wants_json
 from cxr.desk.visitors import READS, guard, people, sessions, validate_admin, validate_no_token, visitor
@@ -69,7 +69,7 @@ def set_own_password() -> AnyResponse:
 def make_token() -> tuple[str, int]:
     owner, (name, days, manages) = _own_id(), fields("name", "days", "manages")
     token, secret = sessions().make_token(owner, name, count("days", days), manages=_manages(manages), guard=guard())
-    tells_of(detail=made(token))
+    tells_of(detail=new_token(token))
     return _account(secret=secret), 201
 
 

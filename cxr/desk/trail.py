@@ -141,8 +141,8 @@ def tells_of(films: Iterable[str] | None = None, person: str = "", detail: str =
     g.told_films, g.told_person, g.told_detail = films, person, detail
 
 
-def made(token: Token) -> str:
-    """What the log says of a new token."""
+def new_token(token: Token) -> str:
+    """What the log says of one that was made."""
     return f"{token.id} manages" if token.manages else token.id
 
 

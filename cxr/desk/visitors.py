@@ -48,7 +48,7 @@ def validate_admin() -> None:
 
 def validate_no_token() -> None:
     """Raises Forbidden for a program, whose way is the API."""
-    if visitor().person_id is not None and not visitor().key:
+    if visitor().token_id:
         raise Forbidden("A token cannot be used on this page; programs use /api/v1, people sign in.")
 
 

@@ -31,7 +31,7 @@ def taken_in_before(text: str, wanted: Wanted, remedy: str) -> Wanted:
     with suppress(ValueError):
         if isfinite(moment := float(text)):
             return replace(wanted, until=moment if wanted.until is None else min(moment, wanted.until))
-    raise BadRequest(f"It is not said which films were known of; {remedy}")
+    raise BadRequest(f"It is not said when the list was looked at; {remedy}")
 
 
 def delete_listed(wanted: Wanted) -> list[str]:
